@@ -1,0 +1,304 @@
+import { Readable } from 'node:stream'
+import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici'
+import { MiB } from '../core/bytes.ts'
+import type { Context } from '../core/context.ts'
+import { CloudimgError, errnoOf, reasonOf } from '../core/error.ts'
+import { redactUrl } from '../core/redact.ts'
+
+/** How a server's certificate is judged: `ca` is PEM added to the system's, `insecure` takes any certificate. */
+export interface Trust {
+  readonly ca?: string
+  readonly insecure?: boolean
+}
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  readonly url: URL
+  readonly headers?: Readonly<Record<string, string>>
+  /** A stream needs its length. It is used up by one try: callers that retry open it anew. */
+  readonly body?: string | Uint8Array | { readonly stream: Readable; readonly length: number }
+  readonly trust?: Trust
+  /** Milliseconds without a byte in either direction before giving up; 60,000 unless told. */
+  readonly stallMs?: number
+}
+
+export interface HttpResponse {
+  readonly status: number
+  /** Lower-case names; repeated headers joined by ", ". */
+  readonly headers: Readonly<Record<string, string>>
+  /** Must be read to its end or destroyed. */
+  readonly body: Readable
+  readonly url: URL
+}
+
+export const userAgent = 'cloudimg/0.1'
+
+const dispatchers = new Map<string, Dispatcher>()
+
+// One pool per way of trusting. HTTP/1.1 for blobs: HTTP/2 in undici is slower for bulk. Timeouts are ours: a PUT of
+// 700 MB may be answered minutes after its last byte, and only silence is a reason to give up (facts/oci.md §9.3).
+function dispatcherFor(trust: Trust | undefined): Dispatcher {
+  const key = `${trust?.insecure === true} ${trust?.ca ?? ''}`
+  let dispatcher = dispatchers.get(key)
+  if (dispatcher === undefined) {
+    const tls = {
+      ...(trust?.ca === undefined ? {} : { ca: trust.ca }),
+      ...(trust?.insecure === true ? { rejectUnauthorized: false } : {}),
+    }
+    const options = {
+      allowH2: false,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: 10_000,
+      connect: { ...tls, timeout: 30_000 },
+    }
+    const proxied = ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'].some(
+      name => (process.env[name] ?? '') !== '',
+    )
+    dispatcher = proxied ? new EnvHttpProxyAgent({ ...options, requestTls: tls }) : new Agent(options)
+    dispatchers.set(key, dispatcher)
+  }
+  return dispatcher
+}
+
+/** Closes kept-alive connections, so that a program which is done can end. */
+export async function closeConnections(): Promise<void> {
+  const open = [...dispatchers.values()]
+  dispatchers.clear()
+  await Promise.all(open.map(dispatcher => dispatcher.destroy()))
+}
+
+/** One request, one answer, no redirect followed, whatever the status. @throws NETWORK (`retryable` in its data) or CANCELLED. */
+export async function send(req: HttpRequest, ctx: Context): Promise<HttpResponse> {
+  const watchdog = new Watchdog(ctx.signal, req.stallMs ?? 60_000)
+  const streamed = typeof req.body === 'object' && 'stream' in req.body ? req.body : undefined
+  const body = streamed === undefined ? (req.body as string | Uint8Array | undefined) : watchdog.watch(streamed.stream)
+  try {
+    const answer = await request(req.url, {
+      method: req.method,
+      headers: {
+        'user-agent': userAgent,
+        ...(streamed === undefined ? {} : { 'content-length': String(streamed.length) }),
+        ...req.headers,
+      },
+      body: body === undefined ? null : body,
+      dispatcher: dispatcherFor(req.trust),
+      signal: watchdog.signal,
+    })
+    watchdog.touch()
+    return {
+      status: answer.statusCode,
+      headers: flatten(answer.headers),
+      body: watchdog.watch(answer.body, true),
+      url: req.url,
+    }
+  } catch (error) {
+    watchdog.stop()
+    streamed?.stream.destroy()
+    throw networkError(req, error, ctx, watchdog)
+  }
+}
+
+// Headers that may follow a redirect to another origin: nothing of ours that could carry a secret.
+const portableHeaders = new Set(['accept', 'range', 'if-range', 'if-none-match', 'user-agent'])
+
+/** GET or HEAD that follows up to 10 redirects. To another origin only harmless headers go along; https never becomes http. */
+export async function sendFollowing(
+  req: HttpRequest & { readonly method: 'GET' | 'HEAD' },
+  ctx: Context,
+): Promise<HttpResponse> {
+  let current: HttpRequest = req
+  for (let hops = 0; ; hops++) {
+    const response = await send(current, ctx)
+    const location = response.headers.location
+    if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response
+    response.body.destroy()
+    const url = new URL(location, current.url)
+    if (hops === 10) throw new CloudimgError('NETWORK', `${req.method} ${redactUrl(req.url)}: more than 10 redirects`)
+    if (current.url.protocol === 'https:' && url.protocol !== 'https:') {
+      throw new CloudimgError(
+        'NETWORK',
+        `${req.method} ${redactUrl(req.url)}: redirected from https to ${redactUrl(url)}`,
+      )
+    }
+    current = {
+      ...current,
+      url,
+      ...(url.origin === current.url.origin ? {} : { headers: onlyPortable(current.headers) }),
+    }
+  }
+}
+
+function onlyPortable(headers: Readonly<Record<string, string>> = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => portableHeaders.has(name.toLowerCase())))
+}
+
+/** The whole body as bytes. @throws SIZE_MISMATCH beyond `maxBytes`. */
+export async function readBody(response: HttpResponse, maxBytes = 4 * MiB): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of response.body as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > maxBytes) {
+      response.body.destroy()
+      throw new CloudimgError('SIZE_MISMATCH', `reading ${redactUrl(response.url)}: more than ${maxBytes} bytes`)
+    }
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+/** Throws the rest away so that the connection can serve again; a long rest costs the connection instead. */
+export async function drain(response: HttpResponse): Promise<void> {
+  const length = Number(response.headers['content-length'] ?? 0)
+  if (length > MiB) {
+    response.body.destroy()
+    return
+  }
+  response.body.resume()
+  await new Promise<void>(resolve => {
+    response.body.once('close', resolve).once('error', () => resolve())
+  })
+}
+
+/** Seconds or a date (RFC 9110 §10.2.3) → milliseconds from now. */
+export function retryAfterMs(response: HttpResponse): number | undefined {
+  const text = response.headers['retry-after']
+  if (text === undefined) return undefined
+  const seconds = Number(text)
+  const wait = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(text) - Date.now()
+  return Number.isFinite(wait) ? Math.max(0, wait) : undefined
+}
+
+/** Aborts a request after a time without any byte; waits for the user to cancel, too. */
+class Watchdog {
+  readonly #controller = new AbortController()
+  readonly #stallMs: number
+  readonly #outer: AbortSignal
+  readonly #onAbort = (): void => this.#controller.abort(this.#outer.reason)
+  #timer: NodeJS.Timeout | undefined
+  stalled = false
+
+  constructor(outer: AbortSignal, stallMs: number) {
+    this.#outer = outer
+    this.#stallMs = stallMs
+    if (outer.aborted) this.#onAbort()
+    else outer.addEventListener('abort', this.#onAbort, { once: true })
+    this.touch()
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  get stallMs(): number {
+    return this.#stallMs
+  }
+
+  touch(): void {
+    if (this.#timer === undefined) {
+      this.#timer = setTimeout(() => {
+        this.stalled = true
+        this.#controller.abort(new Error(`no byte for ${this.#stallMs / 1000} s`))
+      }, this.#stallMs)
+      this.#timer.unref()
+    } else this.#timer.refresh()
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#outer.removeEventListener('abort', this.#onAbort)
+  }
+
+  /** The stream itself, with the timer set back by every chunk; a response's end stops the watch. */
+  watch(stream: Readable, isResponse = false): Readable {
+    const watched = isResponse ? new ResponseBody(stream, () => this.touch()) : stream
+    if (!isResponse) stream.on('data', () => this.touch()).pause()
+    else watched.once('close', () => this.stop())
+    return watched
+  }
+}
+
+/** Passes an answer's bytes on with large buffers and our own words for a broken connection. */
+class ResponseBody extends Readable {
+  readonly #source: Readable
+
+  constructor(source: Readable, touch: () => void) {
+    super({ highWaterMark: MiB })
+    this.#source = source
+    source.on('data', (chunk: Buffer) => {
+      touch()
+      if (!this.push(chunk)) source.pause()
+    })
+    source.once('end', () => this.push(null))
+    source.once('error', error => {
+      this.destroy(
+        error instanceof CloudimgError
+          ? error
+          : new CloudimgError('NETWORK', `reading a response: ${reasonOf(error)}`, {
+              cause: error,
+              data: { retryable: true },
+            }),
+      )
+    })
+    source.once('close', () => {
+      if (!source.readableEnded && !this.destroyed) {
+        this.destroy(
+          new CloudimgError('NETWORK', 'reading a response: the connection was cut', { data: { retryable: true } }),
+        )
+      }
+    })
+    source.pause()
+  }
+
+  override _read(): void {
+    this.#source.resume()
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#source.destroy()
+    done(error)
+  }
+}
+
+const networkReasons: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'the connection was cut',
+  UND_ERR_SOCKET: 'the connection was cut',
+  EPIPE: 'the connection was cut',
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'the name cannot be looked up now',
+  ETIMEDOUT: 'timed out',
+  UND_ERR_CONNECT_TIMEOUT: 'timed out connecting',
+  ENETUNREACH: 'the network is unreachable',
+  EHOSTUNREACH: 'the host is unreachable',
+}
+
+const finalErrnos = new Set(['ENOTFOUND', 'ENETUNREACH'])
+
+function networkError(req: HttpRequest, error: unknown, ctx: Context, watchdog: Watchdog): CloudimgError {
+  if (error instanceof CloudimgError) return error
+  const doing = `${req.method} ${redactUrl(req.url)}`
+  if (ctx.signal.aborted) return new CloudimgError('CANCELLED', `${doing}: cancelled`, { cause: error })
+  if (watchdog.stalled)
+    return new CloudimgError('NETWORK', `${doing}: no byte for ${watchdog.stallMs / 1000} s`, {
+      cause: error,
+      data: { retryable: true },
+    })
+  const errno = errnoOf(error) ?? ''
+  const why = networkReasons[errno] ?? reasonOf(error)
+  const tls = /certificate|self.signed|SSL|TLS/i.test(`${errno} ${why}`)
+  return new CloudimgError('NETWORK', `${doing}: ${why}`, {
+    cause: error,
+    data: { retryable: !tls && !finalErrnos.has(errno), errno },
+    ...(tls ? { hint: 'add the authority to NODE_EXTRA_CA_CERTS or /etc/docker/certs.d/<host>/ca.crt' } : {}),
+  })
+}
+
+function flatten(headers: Record<string, string | string[] | undefined>): Record<string, string> {
+  const flat: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) flat[name.toLowerCase()] = Array.isArray(value) ? value.join(', ') : value
+  }
+  return flat
+}

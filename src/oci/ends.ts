@@ -1,0 +1,46 @@
+import type { Readable } from 'node:stream'
+import type { Context } from '../core/context.ts'
+import type { Digest } from '../core/digest.ts'
+import type { Descriptor } from './descriptor.ts'
+
+/** Bytes from `offset`, `length` of them or to the end. */
+export interface ByteRange {
+  readonly offset: number
+  readonly length?: number
+}
+
+export interface BlobReader {
+  has(blob: Descriptor, ctx: Context): Promise<boolean>
+  /** Whole reads are verified while read: the stream fails unless size and digest are the descriptor's. */
+  open(blob: Descriptor, ctx: Context, range?: ByteRange): Promise<Readable>
+}
+
+/** Bytes that can be opened again: retries and resumed uploads need that. */
+export interface BlobSource {
+  open(range?: ByteRange): Promise<Readable>
+  /** Where the blob lies already: a registry mounts it from there instead of taking an upload. */
+  readonly from?: { readonly registry: string; readonly repository: string }
+}
+
+export type Written = 'written' | 'present' | 'mounted'
+
+export interface BlobWriter {
+  /** No-op if present. `progress` is told the bytes written so far. */
+  write(expected: Descriptor, source: BlobSource, ctx: Context, progress?: (bytes: number) => void): Promise<Written>
+}
+
+export interface RefReader {
+  /** Undefined where the name is unknown. In the store a name is a full reference; in a repository a tag or a digest. */
+  resolve(name: string, ctx: Context): Promise<Descriptor | undefined>
+  /** Manifests whose `subject` is that digest: signatures, SBOMs. */
+  referrers(subject: Digest, ctx: Context): Promise<readonly Descriptor[]>
+}
+
+export interface RefWriter {
+  tag(name: string, target: Descriptor, ctx: Context): Promise<void>
+}
+
+/** Where an image lies, for `copyImage`: manifests and indexes are blobs too, told apart by their media type. */
+export type ImageSource = BlobReader &
+  RefReader & { readonly place?: { readonly registry: string; readonly repository: string } }
+export type ImageTarget = BlobReader & BlobWriter & RefWriter
