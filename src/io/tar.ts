@@ -73,11 +73,7 @@ export function encodeHeader(entry: TarEntry): Buffer {
   return Buffer.concat([head, body, tarPadding(body.length), main])
 }
 
-function headerBlock(
-  entry: Omit<TarEntry, 'path'>,
-  path: string,
-  type?: 'ExtendedHeader',
-): Buffer {
+function headerBlock(entry: Omit<TarEntry, 'path'>, path: string, type?: 'ExtendedHeader'): Buffer {
   const block = Buffer.alloc(tarBlock)
   const header = new Header({
     path: fitPath(path),

@@ -1,0 +1,135 @@
+import { Readable } from 'node:stream'
+import type { Context } from '../core/context.ts'
+import { withTask } from '../core/context.ts'
+import { digestOf, shortDigest } from '../core/digest.ts'
+import { each } from '../core/each.ts'
+import { CloudimgError } from '../core/error.ts'
+import { formatPlatform, normalisePlatform, type Platform, samePlatform } from '../core/platform.ts'
+import { limits } from '../io/limits.ts'
+import { type Descriptor, isIndexType, isManifestType, mediaTypes } from './descriptor.ts'
+import { parseIndex, parseManifest, readDocument } from './document.ts'
+import type { ByteRange, ImageSource, ImageTarget } from './ends.ts'
+
+export interface CopyOptions {
+  /** Only these; all where absent. One gives the plain image manifest, several a smaller index. */
+  readonly platforms?: readonly Platform[]
+  /** Blobs under way at once; 4 unless told. */
+  readonly concurrency?: number
+  /** Whether signatures and SBOMs go along; true unless told. */
+  readonly referrers?: boolean
+}
+
+/** A document and all that must stand at the target before it. */
+interface Node {
+  readonly descriptor: Descriptor
+  readonly bytes: Buffer
+  readonly children: readonly Node[]
+  readonly blobs: readonly Descriptor[]
+}
+
+/**
+ * push, pull, save, load and tag are this one function with different ends. Blobs first, then manifests, then indexes,
+ * the name last: whoever reads the name finds everything below it.
+ * @throws IMAGE_NOT_FOUND, PLATFORM_MISSING, IMAGE_INVALID, DIGEST_MISMATCH and what the ends throw.
+ */
+export async function copyImage(
+  from: ImageSource,
+  fromName: string,
+  to: ImageTarget,
+  toName: string | undefined,
+  options: CopyOptions,
+  ctx: Context,
+): Promise<Descriptor> {
+  const root = await from.resolve(fromName, ctx)
+  if (root === undefined)
+    throw new CloudimgError('IMAGE_NOT_FOUND', `copying "${fromName}": no such image at the source`)
+  const whole = await readGraph(from, root, ctx, 0)
+  const graph = options.platforms === undefined ? whole : selectPlatforms(whole, options.platforms, fromName)
+  const extra = options.referrers === false ? [] : await readReferrers(from, graph, ctx)
+  const blobs = uniqueBlobs([graph, ...extra])
+  await each(blobs, options.concurrency ?? 4, blob => copyBlob(from, to, blob, ctx))
+  for (const node of [graph, ...extra]) await writeDocuments(to, node, ctx)
+  if (toName !== undefined) await to.tag(toName, graph.descriptor, ctx)
+  return graph.descriptor
+}
+
+async function readGraph(from: ImageSource, descriptor: Descriptor, ctx: Context, depth: number): Promise<Node> {
+  if (depth > limits.indexDepth)
+    throw new CloudimgError(
+      'IMAGE_INVALID',
+      `reading ${descriptor.digest}: indexes nested deeper than ${limits.indexDepth}`,
+    )
+  const bytes = await readDocument(from, descriptor, ctx)
+  if (isIndexType(descriptor.mediaType)) {
+    const index = parseIndex(bytes, descriptor.digest)
+    const children = await each(index.manifests, 4, child => readGraph(from, child, ctx, depth + 1))
+    return { descriptor, bytes, children, blobs: [] }
+  }
+  if (isManifestType(descriptor.mediaType)) {
+    const manifest = parseManifest(bytes, descriptor.digest)
+    return { descriptor, bytes, children: [], blobs: [manifest.config, ...manifest.layers] }
+  }
+  throw new CloudimgError(
+    'IMAGE_INVALID',
+    `reading ${descriptor.digest}: "${descriptor.mediaType}" is neither manifest nor index`,
+  )
+}
+
+function selectPlatforms(graph: Node, platforms: readonly Platform[], name: string): Node {
+  if (!isIndexType(graph.descriptor.mediaType)) return graph
+  const chosen = platforms.map(platform => {
+    const child = graph.children.find(({ descriptor }) => {
+      const found = descriptor.platform === undefined ? undefined : normalisePlatform(descriptor.platform)
+      return found !== undefined && samePlatform(found, platform)
+    })
+    if (child !== undefined) return child
+    const found = graph.children.flatMap(({ descriptor }) =>
+      descriptor.platform === undefined ? [] : `${descriptor.platform.os}/${descriptor.platform.architecture}`,
+    )
+    throw new CloudimgError(
+      'PLATFORM_MISSING',
+      `copying "${name}": no ${formatPlatform(platform)} in it, found ${found.join(', ')}`,
+    )
+  })
+  if (chosen.length === graph.children.length) return graph
+  if (chosen.length === 1) return chosen[0]!
+  const index = { ...parseIndex(graph.bytes, name), manifests: chosen.map(child => child.descriptor) }
+  return documentNode({ mediaType: mediaTypes.index }, Buffer.from(JSON.stringify(index)), chosen)
+}
+
+function documentNode(kind: { readonly mediaType: string }, bytes: Buffer, children: readonly Node[]): Node {
+  return { descriptor: { ...kind, digest: digestOf(bytes), size: bytes.length }, bytes, children, blobs: [] }
+}
+
+async function readReferrers(from: ImageSource, graph: Node, ctx: Context): Promise<readonly Node[]> {
+  const subjects = [graph, ...graph.children].map(node => node.descriptor.digest)
+  const lists = await each(subjects, 4, subject => from.referrers(subject, ctx))
+  return await each(lists.flat(), 4, descriptor => readGraph(from, descriptor, ctx, 1))
+}
+
+function uniqueBlobs(nodes: readonly Node[]): readonly Descriptor[] {
+  const found = new Map<string, Descriptor>()
+  const visit = (node: Node): void => {
+    for (const blob of node.blobs) found.set(blob.digest, blob)
+    node.children.forEach(visit)
+  }
+  nodes.forEach(visit)
+  return [...found.values()].sort((a, b) => b.size - a.size)
+}
+
+async function copyBlob(from: ImageSource, to: ImageTarget, blob: Descriptor, ctx: Context): Promise<void> {
+  await withTask(ctx, shortDigest(blob.digest), async task => {
+    task.progress(0, blob.size)
+    const source = {
+      open: (range?: ByteRange) => from.open(blob, ctx, range),
+      ...(from.place === undefined ? {} : { from: from.place }),
+    }
+    const written = await to.write(blob, source, ctx, bytes => task.progress(bytes, blob.size))
+    task.end(written === 'written' ? 'done' : 'cached', written)
+  })
+}
+
+async function writeDocuments(to: ImageTarget, node: Node, ctx: Context): Promise<void> {
+  for (const child of node.children) await writeDocuments(to, child, ctx)
+  await to.write(node.descriptor, { open: async () => Readable.from([node.bytes]) }, ctx)
+}

@@ -1,0 +1,268 @@
+import { randomBytes } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { MiB } from '../../core/bytes.ts'
+import type { Context } from '../../core/context.ts'
+import { type Digest, digestOf } from '../../core/digest.ts'
+import { CloudimgError } from '../../core/error.ts'
+import { formatReference, parseReference, type Reference } from '../../core/reference.ts'
+import {
+  fileError,
+  readFileIfPresent,
+  statIfPresent,
+  syncDirectory,
+  withFileErrors,
+  writeFileAtomic,
+} from '../../io/files.ts'
+import { HashingStream, verifying } from '../../io/hash.ts'
+import { readFileRange, streamOf } from '../../io/read-file.ts'
+import type { Descriptor } from '../descriptor.ts'
+import type { BlobSource, ByteRange, ImageSource, ImageTarget, Written } from '../ends.ts'
+import { blobPath, recipePath, refPath, type StoreLayout, storeLayout } from './layout.ts'
+import { cutSegments, formatRecipe, parseRecipe, type Recipe, type Segment } from './recipe.ts'
+import { listRefs, readRef, removeRef, type StoredRef, writeRef } from './refs.ts'
+
+/** A blob being written under a name of its own: it becomes visible by `commit`, whole, or never. */
+export interface BlobDraft {
+  readonly path: string
+  commit(digest: Digest): Promise<void>
+  discard(): Promise<void>
+}
+
+/** The local store: an end of `copyImage`, and the pool that builds write into. Safe for several processes. */
+export interface Store extends ImageSource, ImageTarget {
+  readonly layout: StoreLayout
+  /** Takes bytes whose digest is not known before, or checks them against what was expected. */
+  ingest(
+    body: Readable,
+    mediaType: string,
+    ctx: Context,
+    expected?: { readonly digest?: Digest; readonly size?: number },
+  ): Promise<Descriptor>
+  /** A document or another small thing that is in memory. */
+  put(bytes: Uint8Array, mediaType: string): Promise<Descriptor>
+  /** Room for a blob that the caller writes and hashes itself. */
+  draft(): Promise<BlobDraft>
+  /** A layer as the sum of parts of blobs; the caller has hashed it. */
+  putRecipe(digest: Digest, recipe: Recipe): Promise<void>
+  read(blob: Descriptor, maxBytes: number, ctx: Context): Promise<Buffer>
+  refs(): Promise<readonly StoredRef[]>
+  untag(name: Reference): Promise<boolean>
+}
+
+/** Opens the store below `home`, making its folders. @throws FILE_ERROR where that cannot be. */
+export async function openStore(home: string): Promise<Store> {
+  const layout = storeLayout(home)
+  await withFileErrors('opening the store', home, async () => {
+    for (const folder of [
+      layout.blobs,
+      layout.recipes,
+      layout.refs,
+      layout.cache,
+      layout.downloads,
+      layout.temporary,
+    ]) {
+      await mkdir(folder, { recursive: true })
+    }
+  })
+  return new LocalStore(layout)
+}
+
+class LocalStore implements Store {
+  readonly layout: StoreLayout
+
+  constructor(layout: StoreLayout) {
+    this.layout = layout
+  }
+
+  async has(blob: Descriptor): Promise<boolean> {
+    return (await this.#locate(blob)) !== undefined
+  }
+
+  // A blob of another size than its descriptor's is no blob of ours: a torn disk, and it is written again.
+  async #locate(blob: Descriptor): Promise<{ readonly file: string } | { readonly recipe: Recipe } | undefined> {
+    const file = blobPath(this.layout, blob.digest)
+    const stats = await statIfPresent(file)
+    if (stats !== undefined && stats.size === blob.size) return { file }
+    const recipe = await this.#recipe(blob.digest)
+    if (recipe === undefined || recipe.size !== blob.size) return undefined
+    for (const segment of recipe.segments) {
+      if ('blob' in segment && (await statIfPresent(blobPath(this.layout, segment.blob))) === undefined)
+        return undefined
+    }
+    return { recipe }
+  }
+
+  async #recipe(digest: Digest): Promise<Recipe | undefined> {
+    const path = recipePath(this.layout, digest)
+    const text = await readFileIfPresent(path)
+    return text === undefined ? undefined : parseRecipe(text.toString('utf8'), path)
+  }
+
+  async open(blob: Descriptor, _ctx: Context, range?: ByteRange): Promise<Readable> {
+    const found = await this.#locate(blob)
+    if (found === undefined) throw new CloudimgError('IMAGE_NOT_FOUND', `opening blob ${blob.digest}: not in the store`)
+    const bytes =
+      'file' in found
+        ? readFileRange(found.file, range?.offset ?? 0, range?.length ?? blob.size - (range?.offset ?? 0))
+        : this.#assemble(range === undefined ? found.recipe.segments : cutSegments(found.recipe.segments, range))
+    return range === undefined ? verifying(streamOf(bytes), blob, `blob ${blob.digest}`) : streamOf(bytes)
+  }
+
+  async *#assemble(segments: readonly Segment[]): AsyncGenerator<Buffer> {
+    for (const segment of segments) {
+      if ('inline' in segment) yield segment.inline
+      else yield* readFileRange(blobPath(this.layout, segment.blob), segment.offset, segment.length)
+    }
+  }
+
+  async write(
+    expected: Descriptor,
+    source: BlobSource,
+    ctx: Context,
+    progress?: (bytes: number) => void,
+  ): Promise<Written> {
+    if (await this.has(expected)) return 'present'
+    await this.#take(await source.open(), expected, ctx, progress)
+    return 'written'
+  }
+
+  async ingest(
+    body: Readable,
+    mediaType: string,
+    ctx: Context,
+    expected: { readonly digest?: Digest; readonly size?: number } = {},
+  ): Promise<Descriptor> {
+    return { mediaType, ...(await this.#take(body, expected, ctx)) }
+  }
+
+  async #take(
+    body: Readable,
+    expected: { readonly digest?: Digest; readonly size?: number },
+    ctx: Context,
+    progress?: (bytes: number) => void,
+  ): Promise<{ readonly digest: Digest; readonly size: number }> {
+    const draft = await this.draft()
+    try {
+      const hashing = new HashingStream(progress)
+      // `verifying` would hash a second time: the digest of the one pass is compared below, a surplus stops the stream.
+      const sized = expected.size === undefined ? body : verifyingSize(body, expected.size)
+      await pipeline(sized, hashing, createWriteStream(draft.path, { flags: 'r+', highWaterMark: MiB }), {
+        signal: ctx.signal,
+      })
+      const digest = hashing.digest()
+      if (expected.digest !== undefined && digest !== expected.digest) {
+        throw new CloudimgError('DIGEST_MISMATCH', `writing blob: wanted ${expected.digest}, found ${digest}`, {
+          data: { wanted: expected.digest, found: digest },
+        })
+      }
+      if (expected.size !== undefined && hashing.size !== expected.size) {
+        throw new CloudimgError(
+          'SIZE_MISMATCH',
+          `writing blob ${digest}: wanted ${expected.size} bytes, found ${hashing.size}`,
+        )
+      }
+      await draft.commit(digest)
+      return { digest, size: hashing.size }
+    } catch (error) {
+      await draft.discard()
+      ctx.signal.throwIfAborted()
+      throw fileError('writing a blob below', this.layout.blobs, error)
+    }
+  }
+
+  async put(bytes: Uint8Array, mediaType: string): Promise<Descriptor> {
+    const digest = digestOf(bytes)
+    const path = blobPath(this.layout, digest)
+    if ((await statIfPresent(path))?.size !== bytes.length) await writeFileAtomic(path, bytes)
+    return { mediaType, digest, size: bytes.length }
+  }
+
+  async draft(): Promise<BlobDraft> {
+    const path = join(this.layout.temporary, `${process.pid}.${randomBytes(8).toString('hex')}`)
+    await withFileErrors('making', path, async () => {
+      const handle = await open(path, 'wx', 0o644)
+      await handle.close()
+    })
+    return {
+      path,
+      commit: digest => withFileErrors('keeping blob', path, () => this.#commit(path, digest)),
+      discard: () => rm(path, { force: true }),
+    }
+  }
+
+  async #commit(path: string, digest: Digest): Promise<void> {
+    const handle = await open(path, 'r')
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(path, blobPath(this.layout, digest))
+    await syncDirectory(this.layout.blobs)
+  }
+
+  async putRecipe(digest: Digest, recipe: Recipe): Promise<void> {
+    await writeFileAtomic(recipePath(this.layout, digest), formatRecipe(recipe))
+  }
+
+  async read(blob: Descriptor, maxBytes: number, ctx: Context): Promise<Buffer> {
+    if (blob.size > maxBytes)
+      throw new CloudimgError(
+        'SIZE_MISMATCH',
+        `reading blob ${blob.digest}: ${blob.size} bytes, at most ${maxBytes} are taken`,
+      )
+    const parts: Buffer[] = []
+    for await (const part of (await this.open(blob, ctx)) as AsyncIterable<Buffer>) parts.push(part)
+    return Buffer.concat(parts)
+  }
+
+  async resolve(name: string): Promise<Descriptor | undefined> {
+    const ref = parseReference(name)
+    if (ref.tag !== undefined) {
+      const stored = await readRef(refPath(this.layout, ref))
+      if (ref.digest === undefined || stored?.target.digest === ref.digest) return stored?.target
+    }
+    return (await this.refs()).find(
+      stored =>
+        stored.target.digest === ref.digest &&
+        stored.name.startsWith(formatReference({ registry: ref.registry, repository: ref.repository })),
+    )?.target
+  }
+
+  async tag(name: string, target: Descriptor): Promise<void> {
+    const ref = parseReference(name)
+    await writeRef(refPath(this.layout, ref), formatReference(ref), target)
+  }
+
+  async untag(ref: Reference): Promise<boolean> {
+    return removeRef(refPath(this.layout, ref))
+  }
+
+  refs(): Promise<readonly StoredRef[]> {
+    return listRefs(this.layout)
+  }
+
+  async referrers(subject: Digest): Promise<readonly Descriptor[]> {
+    const index = await readFileIfPresent(
+      join(this.layout.refs, '_referrers', `${subject.slice('sha256:'.length)}.json`),
+    )
+    return index === undefined ? [] : (JSON.parse(index.toString('utf8')) as readonly Descriptor[])
+  }
+}
+
+function verifyingSize(body: Readable, size: number): Readable {
+  return streamOf(
+    (async function* () {
+      let seen = 0
+      for await (const chunk of body as AsyncIterable<Buffer>) {
+        seen += chunk.length
+        if (seen > size) throw new CloudimgError('SIZE_MISMATCH', `writing a blob: wanted ${size} bytes, found more`)
+        yield chunk
+      }
+    })(),
+  )
+}
