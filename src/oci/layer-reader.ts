@@ -1,0 +1,66 @@
+import type { Readable } from 'node:stream'
+import type { Context } from '../core/context.ts'
+import { CloudimgError } from '../core/error.ts'
+import { MiB } from '../core/bytes.ts'
+import { decompress } from '../io/compression.ts'
+import { limits } from '../io/limits.ts'
+import { readTar, type ReadEntry } from '../io/tar.ts'
+import { type Descriptor, layerCompression } from './descriptor.ts'
+import type { BlobReader } from './ends.ts'
+import { MergedTree } from './merged-tree.ts'
+
+/** A layer's plain tar. @throws IMAGE_INVALID for a media type that is no layer, UNSAFE_ARCHIVE for a bomb. */
+export async function openLayerTar(
+  source: BlobReader,
+  layer: Descriptor,
+  ctx: Context,
+): Promise<AsyncIterable<Buffer>> {
+  const compression = layerCompression(layer.mediaType)
+  const what = `layer ${layer.digest}`
+  if (compression === undefined)
+    throw new CloudimgError('IMAGE_INVALID', `reading ${what}: "${layer.mediaType}" is no file system layer`)
+  const body = await source.open(layer, ctx)
+  return bounded(decompress(body as AsyncIterable<Buffer>, compression, what), layer.size, body, what)
+}
+
+async function* bounded(
+  source: AsyncIterable<Buffer>,
+  packed: number,
+  body: Readable,
+  what: string,
+): AsyncGenerator<Buffer> {
+  const most = Math.min(limits.archiveBytes, 64 * MiB + packed * limits.decompressionRatio)
+  let size = 0
+  try {
+    for await (const chunk of source) {
+      size += chunk.length
+      if (size > most)
+        throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: ${packed} bytes unpack to more than ${most}`)
+      yield chunk
+    }
+  } finally {
+    body.destroy()
+  }
+}
+
+export async function readLayer(
+  source: BlobReader,
+  layer: Descriptor,
+  ctx: Context,
+): Promise<AsyncGenerator<ReadEntry>> {
+  return readTar(await openLayerTar(source, layer, ctx), `layer ${layer.digest}`)
+}
+
+/** The tree of an image's layers, read in order, with where each file's bytes stand. */
+export async function mergeLayers(
+  source: BlobReader,
+  layers: readonly Descriptor[],
+  ctx: Context,
+): Promise<MergedTree> {
+  const tree = new MergedTree()
+  for (const layer of layers) {
+    tree.beginLayer()
+    for await (const entry of await readLayer(source, layer, ctx)) tree.add(entry, `layer ${layer.digest}`)
+  }
+  return tree
+}
