@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { isDigest, type Digest } from '../../core/digest.ts'
+import { readFileIfPresent, writeFileAtomic } from '../../io/files.ts'
+import type { Descriptor } from '../../oci/descriptor.ts'
+import type { Store } from '../../oci/store/store.ts'
+import type { TreeEntry } from '../tree.ts'
+import type { Compression } from './compress.ts'
+import type { LayerSpec } from './layer-spec.ts'
+
+/** A finished layer. */
+export interface BuiltLayer {
+  readonly descriptor: Descriptor
+  readonly diffId: Digest
+  /** sha256 of those files in it whose digest somebody asked for, by path. */
+  readonly files: Readonly<Record<string, Digest>>
+}
+
+/** Raised whenever the same entries would give other bytes. */
+const formatVersion = 1
+
+/**
+ * The key of a layer: all that its bytes depend on. Context files enter by identity, not by content: when nothing was
+ * touched nothing is read. Undefined where a file was written too lately to be told from a later version of itself.
+ */
+export function layerKey(
+  spec: LayerSpec,
+  options: { readonly epoch: number; readonly compression: Compression },
+): string {
+  const hash = createHash('sha256')
+  hash.update(
+    JSON.stringify([
+      formatVersion,
+      process.versions.zstd ?? '',
+      process.versions.zlib ?? '',
+      options.epoch,
+      options.compression,
+    ]),
+  )
+  for (const entry of spec.entries) hash.update(JSON.stringify(keyParts(entry)))
+  return hash.digest('hex')
+}
+
+function keyParts(entry: TreeEntry): readonly (string | number)[] {
+  const base = [entry.type, entry.path, entry.mode, entry.uid, entry.gid]
+  if (entry.type === 'directory') return base
+  if (entry.type === 'symlink') return [...base, entry.linkTarget]
+  switch (entry.content.from) {
+    case 'context':
+      return [...base, entry.size, entry.content.path, entry.content.identity]
+    case 'memory':
+      return [...base, createHash('sha256').update(entry.content.bytes).digest('hex')]
+    case 'pool':
+      return [...base, entry.size, entry.content.digest]
+  }
+}
+
+export function isRacy(spec: LayerSpec): boolean {
+  return spec.entries.some(entry => entry.type === 'file' && entry.content.from === 'context' && entry.content.racy)
+}
+
+const digest = z.string().refine(isDigest)
+const schema = z.object({
+  descriptor: z.object({ mediaType: z.string(), digest, size: z.number() }),
+  diffId: digest,
+  files: z.record(z.string(), digest),
+})
+
+function recordPath(store: Store, key: string): string {
+  return join(store.layout.cache, 'layers', `${key}.json`)
+}
+
+/** A layer made before, if its bytes are still in the store. */
+export async function recallLayer(store: Store, key: string): Promise<BuiltLayer | undefined> {
+  const text = await readFileIfPresent(recordPath(store, key))
+  if (text === undefined) return undefined
+  const parsed = schema.safeParse(parseJson(text.toString('utf8')))
+  if (!parsed.success) return undefined
+  const layer: BuiltLayer = parsed.data
+  return (await store.has(layer.descriptor, { signal: new AbortController().signal, events: () => {} }))
+    ? layer
+    : undefined
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+export async function rememberLayer(store: Store, key: string, layer: BuiltLayer): Promise<void> {
+  const { mediaType, digest, size } = layer.descriptor
+  await writeFileAtomic(recordPath(store, key), JSON.stringify({ ...layer, descriptor: { mediaType, digest, size } }))
+}

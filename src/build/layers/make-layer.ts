@@ -1,0 +1,239 @@
+import { createHash, type Hash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { KiB } from '../../core/bytes.ts'
+import type { Context } from '../../core/context.ts'
+import type { Digest } from '../../core/digest.ts'
+import { CloudimgError } from '../../core/error.ts'
+import { fileError, withFileErrors } from '../../io/files.ts'
+import { readFileRange, readSize } from '../../io/read-file.ts'
+import { encodeHeader, tarEnd, tarPadding } from '../../io/tar.ts'
+import { type Descriptor, mediaTypes } from '../../oci/descriptor.ts'
+import { blobPath } from '../../oci/store/layout.ts'
+import type { Segment } from '../../oci/store/recipe.ts'
+import type { Store } from '../../oci/store/store.ts'
+import type { TreeEntry } from '../tree.ts'
+import { type Compression, compressChunks, isCompressible } from './compress.ts'
+import type { BuiltLayer } from './layer-cache.ts'
+import type { LayerSpec } from './layer-spec.ts'
+
+export interface LayerOptions {
+  /** Seconds; every entry's mtime. */
+  readonly epoch: number
+  readonly compression: Compression
+  /** Files whose own sha256 the caller needs; hashed in the same pass. */
+  readonly wantsDigest: (path: string) => boolean
+}
+
+/**
+ * Makes a layer's bytes and their digests in one pass. Over downloads alone it is a recipe and writes nothing but that;
+ * else it is one blob: the private copy of the context's files, so that later edits there change no image.
+ * @throws CONTEXT_INVALID where a file changed while it was read; DISK_FULL, FILE_ERROR.
+ */
+export async function makeLayer(
+  store: Store,
+  spec: LayerSpec,
+  options: LayerOptions,
+  ctx: Context,
+): Promise<BuiltLayer> {
+  const files: Record<string, Digest> = {}
+  const isRecipe =
+    spec.entries.some(entry => entry.type === 'file') &&
+    spec.entries.every(entry => entry.type !== 'file' || entry.content.from === 'pool')
+  if (isRecipe) return makeRecipe(store, spec, options, files, ctx)
+  const pack = options.compression !== 'none' && (await isCompressible(spec)) ? options.compression : undefined
+  const diff = createHash('sha256')
+  const tar = hashed(coalesce(tarBytes(store, spec, options, files, ctx)), diff)
+  if (pack === undefined) {
+    const written = await writeBlob(store, tar, undefined)
+    const digest = digestFrom(diff)
+    await written.commit(digest)
+    return { descriptor: { mediaType: mediaTypes.layer, digest, size: written.size }, diffId: digest, files }
+  }
+  const packed = createHash('sha256')
+  const written = await writeBlob(store, compressChunks(tar, pack), packed)
+  const digest = digestFrom(packed)
+  await written.commit(digest)
+  const mediaType = pack === 'zstd' ? mediaTypes.layerZstd : mediaTypes.layerGzip
+  return { descriptor: { mediaType, digest, size: written.size }, diffId: digestFrom(diff), files }
+}
+
+function digestFrom(hash: Hash): Digest {
+  return `sha256:${hash.digest('hex')}`
+}
+
+async function* hashed(source: AsyncIterable<Buffer>, hash: Hash): AsyncGenerator<Buffer> {
+  for await (const chunk of source) {
+    hash.update(chunk)
+    yield chunk
+  }
+}
+
+async function writeBlob(
+  store: Store,
+  source: AsyncIterable<Buffer>,
+  hash: Hash | undefined,
+): Promise<{ readonly size: number; commit(digest: Digest): Promise<void> }> {
+  const draft = await store.draft()
+  try {
+    const size = await withFileErrors('writing a layer below', store.layout.temporary, async () => {
+      const handle = await open(draft.path, 'r+')
+      try {
+        let written = 0
+        // The next chunk is read and hashed while this one goes to disk.
+        let writing: Promise<unknown> = Promise.resolve()
+        for await (const chunk of source) {
+          hash?.update(chunk)
+          await writing
+          writing = handle.writeFile(chunk)
+          writing.catch(() => {})
+          written += chunk.length
+        }
+        await writing
+        return written
+      } finally {
+        await handle.close()
+      }
+    })
+    return { size, commit: digest => draft.commit(digest) }
+  } catch (error) {
+    await draft.discard()
+    throw error
+  }
+}
+
+async function* tarBytes(
+  store: Store,
+  spec: LayerSpec,
+  options: LayerOptions,
+  files: Record<string, Digest>,
+  ctx: Context,
+): AsyncGenerator<Buffer> {
+  for (const entry of spec.entries) {
+    ctx.signal.throwIfAborted()
+    yield headerOf(entry, options.epoch)
+    if (entry.type !== 'file') continue
+    if (entry.content.from === 'pool') files[entry.path] = entry.content.digest
+    const wanted = entry.content.from !== 'pool' && options.wantsDigest(entry.path) ? createHash('sha256') : undefined
+    for await (const chunk of contentOf(store, entry)) {
+      wanted?.update(chunk)
+      yield chunk
+    }
+    if (wanted !== undefined) files[entry.path] = digestFrom(wanted)
+    yield tarPadding(entry.size)
+  }
+  yield tarEnd
+}
+
+function headerOf(entry: TreeEntry, epoch: number): Buffer {
+  return encodeHeader({
+    type: entry.type,
+    path: entry.path,
+    mode: entry.mode,
+    uid: entry.uid,
+    gid: entry.gid,
+    mtime: epoch,
+    size: entry.type === 'file' ? entry.size : 0,
+    ...(entry.type === 'symlink' ? { linkTarget: entry.linkTarget } : {}),
+  })
+}
+
+async function* contentOf(store: Store, entry: Extract<TreeEntry, { type: 'file' }>): AsyncGenerator<Buffer> {
+  switch (entry.content.from) {
+    case 'memory':
+      yield entry.content.bytes
+      return
+    case 'pool':
+      yield* readFileRange(blobPath(store.layout, entry.content.digest), 0, entry.size)
+      return
+    case 'context':
+      yield* unchangedFile(entry.content.path, entry.size)
+  }
+}
+
+// Up to this size one synchronous read is far quicker than open, read and close through the thread pool.
+const readAtOnce = 256 * KiB
+
+// The header before says the size: a file that grew or shrank since it was listed cannot go into this layer.
+async function* unchangedFile(path: string, size: number): AsyncGenerator<Buffer> {
+  let seen = 0
+  for await (const chunk of size <= readAtOnce ? [readSmallFile(path)] : readFileRange(path)) {
+    seen += chunk.length
+    if (seen > size) break
+    yield chunk
+  }
+  if (seen !== size) {
+    throw new CloudimgError('CONTEXT_INVALID', `reading "${path}": it changed while it was read`, {
+      hint: 'run the build again once nothing writes to the context',
+    })
+  }
+}
+
+function readSmallFile(path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    throw fileError('reading', path, error)
+  }
+}
+
+/** Headers and small files joined to pieces of about 1 MiB: one hash update and one write for thousands of files. */
+async function* coalesce(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let parts: Buffer[] = []
+  let size = 0
+  for await (const chunk of source) {
+    if (chunk.length >= readSize) {
+      if (size > 0) yield Buffer.concat(parts)
+      yield chunk
+      parts = []
+      size = 0
+      continue
+    }
+    parts.push(chunk)
+    size += chunk.length
+    if (size < readSize) continue
+    yield Buffer.concat(parts)
+    parts = []
+    size = 0
+  }
+  if (size > 0) yield Buffer.concat(parts)
+}
+
+async function makeRecipe(
+  store: Store,
+  spec: LayerSpec,
+  options: LayerOptions,
+  files: Record<string, Digest>,
+  ctx: Context,
+): Promise<BuiltLayer> {
+  const segments: Segment[] = []
+  const hash = createHash('sha256')
+  let size = 0
+  const inline = (bytes: Buffer): void => {
+    if (bytes.length === 0) return
+    hash.update(bytes)
+    size += bytes.length
+    const last = segments.at(-1)
+    if (last !== undefined && 'inline' in last)
+      segments[segments.length - 1] = { inline: Buffer.concat([last.inline, bytes]) }
+    else segments.push({ inline: bytes })
+  }
+  for (const entry of spec.entries) {
+    inline(headerOf(entry, options.epoch))
+    if (entry.type !== 'file' || entry.content.from !== 'pool') continue
+    const { digest } = entry.content
+    files[entry.path] = digest
+    for await (const chunk of contentOf(store, entry)) {
+      ctx.signal.throwIfAborted()
+      hash.update(chunk)
+    }
+    if (entry.size > 0) segments.push({ blob: digest, offset: 0, length: entry.size })
+    size += entry.size
+    inline(tarPadding(entry.size))
+  }
+  inline(tarEnd)
+  const digest = digestFrom(hash)
+  await store.putRecipe(digest, { size, segments })
+  const descriptor: Descriptor = { mediaType: mediaTypes.layer, digest, size }
+  return { descriptor, diffId: digest, files }
+}
