@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { getCACertificates } from 'node:tls'
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici'
 import { MiB } from '../core/bytes.ts'
 import type { Context } from '../core/context.ts'
@@ -9,6 +10,8 @@ import { redactUrl } from '../core/redact.ts'
 export interface Trust {
   readonly ca?: string
   readonly insecure?: boolean
+  /** What this side shows where a server asks for a certificate of its clients; PEM. */
+  readonly client?: { readonly cert: string; readonly key: string }
 }
 
 export interface HttpRequest {
@@ -37,14 +40,12 @@ const dispatchers = new Map<string, Dispatcher>()
 
 // One pool per way of trusting. HTTP/1.1 for blobs: HTTP/2 in undici is slower for bulk. Timeouts are ours: a PUT of
 // 700 MB may be answered minutes after its last byte, and only silence is a reason to give up (facts/oci.md §9.3).
-function dispatcherFor(trust: Trust | undefined): Dispatcher {
-  const key = `${trust?.insecure === true} ${trust?.ca ?? ''}`
+function dispatcherFor(url: URL, trust: Trust | undefined): Dispatcher {
+  const proxied = proxiesAreSet() && !isLoopback(url.hostname)
+  const key = JSON.stringify([proxied, trust?.insecure === true, trust?.ca, trust?.client])
   let dispatcher = dispatchers.get(key)
   if (dispatcher === undefined) {
-    const tls = {
-      ...(trust?.ca === undefined ? {} : { ca: trust.ca }),
-      ...(trust?.insecure === true ? { rejectUnauthorized: false } : {}),
-    }
+    const tls = tlsOptions(trust)
     const options = {
       allowH2: false,
       headersTimeout: 0,
@@ -52,13 +53,34 @@ function dispatcherFor(trust: Trust | undefined): Dispatcher {
       keepAliveTimeout: 10_000,
       connect: { ...tls, timeout: 30_000 },
     }
-    const proxied = ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'].some(
-      name => (process.env[name] ?? '') !== '',
-    )
     dispatcher = proxied ? new EnvHttpProxyAgent({ ...options, requestTls: tls }) : new Agent(options)
     dispatchers.set(key, dispatcher)
   }
   return dispatcher
+}
+
+// Node's `ca` replaces the authorities it trusts by itself: ours come in addition.
+function tlsOptions(trust: Trust | undefined): {
+  readonly ca?: string[]
+  readonly rejectUnauthorized?: boolean
+  readonly cert?: string
+  readonly key?: string
+} {
+  return {
+    ...(trust?.ca === undefined ? {} : { ca: [...getCACertificates('default'), trust.ca] }),
+    ...(trust?.insecure === true ? { rejectUnauthorized: false } : {}),
+    ...trust?.client,
+  }
+}
+
+function proxiesAreSet(): boolean {
+  return ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'].some(name => (process.env[name] ?? '') !== '')
+}
+
+/** This machine itself, by name or number: never behind a proxy, and plain http is taken as docker takes it. */
+export function isLoopback(hostname: string): boolean {
+  const name = hostname.replace(/^\[|\]$/g, '')
+  return name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127\.\d+\.\d+\.\d+$/.test(name)
 }
 
 /** Closes kept-alive connections, so that a program which is done can end. */
@@ -72,7 +94,10 @@ export async function closeConnections(): Promise<void> {
 export async function send(req: HttpRequest, ctx: Context): Promise<HttpResponse> {
   const watchdog = new Watchdog(ctx.signal, req.stallMs ?? 60_000)
   const streamed = typeof req.body === 'object' && 'stream' in req.body ? req.body : undefined
-  const body = streamed === undefined ? (req.body as string | Uint8Array | undefined) : watchdog.watch(streamed.stream)
+  let sourceError: unknown
+  // A source that breaks is our trouble, not the network's: its own error is the one to show.
+  streamed?.stream.once('error', error => (sourceError = error))
+  const body = streamed === undefined ? (req.body as string | Uint8Array | undefined) : watchdog.sent(streamed.stream)
   try {
     const answer = await request(req.url, {
       method: req.method,
@@ -82,20 +107,20 @@ export async function send(req: HttpRequest, ctx: Context): Promise<HttpResponse
         ...req.headers,
       },
       body: body === undefined ? null : body,
-      dispatcher: dispatcherFor(req.trust),
+      dispatcher: dispatcherFor(req.url, req.trust),
       signal: watchdog.signal,
     })
     watchdog.touch()
     return {
       status: answer.statusCode,
       headers: flatten(answer.headers),
-      body: watchdog.watch(answer.body, true),
+      body: new ResponseBody(answer.body, watchdog, reason => networkError(req, reason, ctx, watchdog)),
       url: req.url,
     }
   } catch (error) {
     watchdog.stop()
     streamed?.stream.destroy()
-    throw networkError(req, error, ctx, watchdog)
+    throw networkError(req, sourceError instanceof CloudimgError ? sourceError : error, ctx, watchdog)
   }
 }
 
@@ -112,7 +137,7 @@ export async function sendFollowing(
     const response = await send(current, ctx)
     const location = response.headers.location
     if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response
-    response.body.destroy()
+    await drain(response)
     const url = new URL(location, current.url)
     if (hops === 10) throw new CloudimgError('NETWORK', `${req.method} ${redactUrl(req.url)}: more than 10 redirects`)
     if (current.url.protocol === 'https:' && url.protocol !== 'https:') {
@@ -150,12 +175,12 @@ export async function readBody(response: HttpResponse, maxBytes = 4 * MiB): Prom
 
 /** Throws the rest away so that the connection can serve again; a long rest costs the connection instead. */
 export async function drain(response: HttpResponse): Promise<void> {
-  const length = Number(response.headers['content-length'] ?? 0)
-  if (length > MiB) {
-    response.body.destroy()
-    return
-  }
-  response.body.resume()
+  if (response.body.closed) return
+  let left = MiB
+  response.body.on('data', (chunk: Buffer) => {
+    left -= chunk.length
+    if (left < 0) response.body.destroy()
+  })
   await new Promise<void>(resolve => {
     response.body.once('close', resolve).once('error', () => resolve())
   })
@@ -173,15 +198,16 @@ export function retryAfterMs(response: HttpResponse): number | undefined {
 /** Aborts a request after a time without any byte; waits for the user to cancel, too. */
 class Watchdog {
   readonly #controller = new AbortController()
-  readonly #stallMs: number
+  readonly stallMs: number
   readonly #outer: AbortSignal
   readonly #onAbort = (): void => this.#controller.abort(this.#outer.reason)
   #timer: NodeJS.Timeout | undefined
+  #stopped = false
   stalled = false
 
   constructor(outer: AbortSignal, stallMs: number) {
     this.#outer = outer
-    this.#stallMs = stallMs
+    this.stallMs = stallMs
     if (outer.aborted) this.#onAbort()
     else outer.addEventListener('abort', this.#onAbort, { once: true })
     this.touch()
@@ -191,71 +217,68 @@ class Watchdog {
     return this.#controller.signal
   }
 
-  get stallMs(): number {
-    return this.#stallMs
-  }
-
+  /** A byte came or went, or is waited for from now on. */
   touch(): void {
+    if (this.#stopped) return
     if (this.#timer === undefined) {
       this.#timer = setTimeout(() => {
         this.stalled = true
-        this.#controller.abort(new Error(`no byte for ${this.#stallMs / 1000} s`))
-      }, this.#stallMs)
+        this.#controller.abort(new Error(`no byte for ${this.stallMs / 1000} s`))
+      }, this.stallMs)
       this.#timer.unref()
     } else this.#timer.refresh()
   }
 
-  stop(): void {
+  /** Nobody waits for the other side now: a slow reader here is no silence there. */
+  hold(): void {
     clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.hold()
     this.#outer.removeEventListener('abort', this.#onAbort)
   }
 
-  /** The stream itself, with the timer set back by every chunk; a response's end stops the watch. */
-  watch(stream: Readable, isResponse = false): Readable {
-    const watched = isResponse ? new ResponseBody(stream, () => this.touch()) : stream
-    if (!isResponse) stream.on('data', () => this.touch()).pause()
-    else watched.once('close', () => this.stop())
-    return watched
+  /** The stream itself, with the timer set back by every chunk. */
+  sent(stream: Readable): Readable {
+    return stream.on('data', () => this.touch()).pause()
   }
 }
 
 /** Passes an answer's bytes on with large buffers and our own words for a broken connection. */
 class ResponseBody extends Readable {
   readonly #source: Readable
+  readonly #watchdog: Watchdog
 
-  constructor(source: Readable, touch: () => void) {
+  constructor(source: Readable, watchdog: Watchdog, explain: (reason: unknown) => Error) {
     super({ highWaterMark: MiB })
     this.#source = source
+    this.#watchdog = watchdog
     source.on('data', (chunk: Buffer) => {
-      touch()
-      if (!this.push(chunk)) source.pause()
-    })
-    source.once('end', () => this.push(null))
-    source.once('error', error => {
-      this.destroy(
-        error instanceof CloudimgError
-          ? error
-          : new CloudimgError('NETWORK', `reading a response: ${reasonOf(error)}`, {
-              cause: error,
-              data: { retryable: true },
-            }),
-      )
-    })
-    source.once('close', () => {
-      if (!source.readableEnded && !this.destroyed) {
-        this.destroy(
-          new CloudimgError('NETWORK', 'reading a response: the connection was cut', { data: { retryable: true } }),
-        )
+      if (this.push(chunk)) watchdog.touch()
+      else {
+        watchdog.hold()
+        source.pause()
       }
     })
+    source.once('end', () => this.push(null))
+    source.once('error', error => this.destroy(explain(error)))
+    source.once('close', () => {
+      if (!source.readableEnded && !this.destroyed) this.destroy(explain(new Error('the connection was cut')))
+    })
     source.pause()
+    watchdog.hold()
   }
 
   override _read(): void {
+    this.#watchdog.touch()
     this.#source.resume()
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#watchdog.stop()
     this.#source.destroy()
     done(error)
   }
