@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { labnodeScript } from '../../scripts/lab/root-tree.ts'
 import { errnoOf } from '../../src/core/error.ts'
@@ -24,20 +24,22 @@ const slotsHome = '/var/tmp/cloudimg-lab'
 export async function claimSlot(): Promise<LabSlot> {
   await mkdir(slotsHome, { recursive: true, mode: 0o700 })
   await clearAbandonedSlots()
+  const claim = join(slotsHome, `.claim-${process.pid}`)
+  await mkdir(join(claim, 'ns'), { recursive: true, mode: 0o700 })
+  await writeFile(join(claim, ownerMark()), '')
   for (let number = 64; number < 128; number++) {
-    if (!(await takeOwnership(number))) continue
-    const slot = slotOf(number)
-    await mkdir(join(slot.home, 'ns'), { recursive: true, mode: 0o700 })
-    return slot
+    if (await renamed(claim, slotOf(number).home)) return slotOf(number)
   }
+  await rm(claim, { recursive: true })
   throw new Error(`starting a lab: all of "${slotsHome}" is taken by running tests`)
 }
 
 /** Removes the slot's hosts, network and files; the number is free afterwards. */
 export async function releaseSlot(slot: LabSlot): Promise<void> {
   await must([labnodeScript, 'clear'], { env: slotEnvironment(slot) })
-  await rm(slot.home, { recursive: true, force: true })
-  await rm(`${slot.home}.owner`, { force: true })
+  const gone = join(slotsHome, `.gone-${process.pid}-${slot.prefix}`)
+  await rename(slot.home, gone)
+  await rm(gone, { recursive: true, force: true })
 }
 
 /** What labnode.sh is told about its lab. */
@@ -54,38 +56,37 @@ function slotOf(number: number): LabSlot {
   return { home: join(slotsHome, String(number)), prefix: `clab${number}`, net: `172.31.${number}` }
 }
 
-async function takeOwnership(number: number): Promise<boolean> {
-  try {
-    await writeFile(`${slotOf(number).home}.owner`, identityOf(process.pid) ?? '', { flag: 'wx' })
-    return true
-  } catch (error) {
-    if (errnoOf(error) === 'EEXIST') return false
-    throw error
-  }
+/** A slot always holds exactly one file of this kind, and a rename hands it from one owner to the next. */
+function ownerMark(): string {
+  return `owner-${identityOf(process.pid)}`
 }
 
 async function clearAbandonedSlots(): Promise<void> {
   for (const name of await readdirIfPresent(slotsHome)) {
-    const number = /^(\d+)\.owner$/.exec(name)?.[1]
-    if (number === undefined) continue
-    const owner = await readFile(join(slotsHome, name), 'utf8').catch(() => '')
-    // An empty file is a claim in the making.
-    if (owner === '' || identityOf(Number(owner.split(' ')[0])) === owner) continue
-    await clearAbandoned(slotOf(Number(number)))
+    const path = join(slotsHome, name)
+    const remains = /^\.(?:claim|gone)-(\d+)/.exec(name)?.[1]
+    if (remains !== undefined && identityOf(Number(remains)) === undefined)
+      await rm(path, { recursive: true, force: true })
+    if (!/^\d+$/.test(name)) continue
+    const mark = (await readdirIfPresent(path)).find(entry => entry.startsWith('owner-'))
+    if (mark === undefined || isAlive(mark.slice('owner-'.length))) continue
+    if (await renamed(join(path, mark), join(path, ownerMark()))) await releaseSlot(slotOf(Number(name)))
   }
 }
 
-/** The rename decides who clears where several runs see the same leftover. */
-async function clearAbandoned(slot: LabSlot): Promise<void> {
+/** False where another process was faster. */
+async function renamed(from: string, to: string): Promise<boolean> {
   try {
-    await rename(`${slot.home}.owner`, `${slot.home}.clearing-${process.pid}`)
+    await rename(from, to)
+    return true
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return
+    if (['ENOENT', 'EEXIST', 'ENOTEMPTY'].includes(errnoOf(error) ?? '')) return false
     throw error
   }
-  await must([labnodeScript, 'clear'], { env: slotEnvironment(slot) })
-  await rm(slot.home, { recursive: true, force: true })
-  await rm(`${slot.home}.clearing-${process.pid}`, { force: true })
+}
+
+function isAlive(identity: string): boolean {
+  return identityOf(Number(identity.split('-')[0])) === identity
 }
 
 /** Process id and start time: an id alone may have been given to another process since. */
@@ -93,8 +94,7 @@ function identityOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     // Field 22 of proc_pid_stat(5), counted behind the name, which may hold blanks.
-    const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
-    return `${pid} ${started}`
+    return `${pid}-${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}`
   } catch {
     return undefined
   }

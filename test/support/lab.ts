@@ -120,7 +120,13 @@ async function bootLab(slot: LabSlot, tree: RootTree, specs: readonly HostSpec[]
 
 function labHost(slot: LabSlot, name: string, ip: string, ssh: SshAccess): LabHost {
   const enter = (command: string | readonly string[]): readonly string[] => [
-    ...['nsenter', '-a', '-t', String(initPid(slot, name)), 'env', '-i', ...consoleEnvironment],
+    'nsenter',
+    '-a',
+    '-t',
+    String(initPid(slot, name)),
+    'env',
+    '-i',
+    ...consoleEnvironment,
     ...(typeof command === 'string' ? ['sh', '-ec', command] : command),
   ]
   const host: LabHost = {
