@@ -1,0 +1,50 @@
+import { z } from 'zod'
+import { CloudimgError } from './error.ts'
+
+const artifact = z.strictObject({
+  name: z.string(),
+  /** In the rootfs, relative. */
+  path: z.string(),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  size: z.number().int().nonnegative(),
+})
+
+const schema = z.object({
+  apiVersion: z.literal('cloudimg.io/v1'),
+  kind: z.literal('ClusterImage'),
+  runtime: z.enum(['k3s', 'k0s', 'kubernetes']),
+  /** The distribution's tag, `v1.31.4+k3s1`; absent where the build could not tell. */
+  version: z.string().optional(),
+  platform: z.string(),
+  /** Whether nothing in it needs the internet; `unsealed` says what weakened that. */
+  sealed: z.boolean(),
+  unsealed: z.array(z.string()),
+  artifacts: z.array(artifact),
+  /** Component → version, as far as the release tells. */
+  components: z.record(z.string(), z.string()),
+  /** Container images that the runtime needs on a node, in full. */
+  images: z.array(z.string()),
+})
+
+/** The file `Metadata` at the root of a cluster image: what a deployer has to know before it unpacks anything. */
+export type ClusterMetadata = z.infer<typeof schema>
+export type RuntimeName = ClusterMetadata['runtime']
+
+/** @throws IMAGE_INVALID naming the first field that is wrong. */
+export function parseClusterMetadata(text: string): ClusterMetadata {
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch (error) {
+    throw new CloudimgError('IMAGE_INVALID', 'reading Metadata: not JSON', { cause: error })
+  }
+  const parsed = schema.safeParse(json)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new CloudimgError('IMAGE_INVALID', `reading Metadata: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`)
+}
+
+/** Indented, one field a line: people read it on the host. */
+export function formatClusterMetadata(metadata: ClusterMetadata): string {
+  return `${JSON.stringify(metadata, undefined, 2)}\n`
+}
