@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { z } from 'zod'
+import type { Context } from '../../core/context.ts'
 import { isDigest, type Digest } from '../../core/digest.ts'
 import { readFileIfPresent, writeFileAtomic } from '../../io/files.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
@@ -17,12 +18,15 @@ export interface BuiltLayer {
   readonly files: Readonly<Record<string, Digest>>
 }
 
+/** A layer made before; `provisional` where its files had been written too lately for their identity to be trusted. */
+export type RememberedLayer = BuiltLayer & { readonly provisional: boolean }
+
 /** Raised whenever the same entries would give other bytes. */
 const formatVersion = 1
 
 /**
  * The key of a layer: all that its bytes depend on. Context files enter by identity, not by content: when nothing was
- * touched nothing is read. Undefined where a file was written too lately to be told from a later version of itself.
+ * touched nothing is read.
  */
 export function layerKey(
   spec: LayerSpec,
@@ -56,6 +60,7 @@ function keyParts(entry: TreeEntry): readonly (string | number)[] {
   }
 }
 
+/** Whether a file was written so lately that a later write might leave its identity as it is. */
 export function isRacy(spec: LayerSpec): boolean {
   return spec.entries.some(entry => entry.type === 'file' && entry.content.from === 'context' && entry.content.racy)
 }
@@ -65,6 +70,7 @@ const schema = z.object({
   descriptor: z.object({ mediaType: z.string(), digest, size: z.number() }),
   diffId: digest,
   files: z.record(z.string(), digest),
+  provisional: z.boolean(),
 })
 
 function recordPath(store: Store, key: string): string {
@@ -72,15 +78,12 @@ function recordPath(store: Store, key: string): string {
 }
 
 /** A layer made before, if its bytes are still in the store. */
-export async function recallLayer(store: Store, key: string): Promise<BuiltLayer | undefined> {
+export async function recallLayer(store: Store, key: string, ctx: Context): Promise<RememberedLayer | undefined> {
   const text = await readFileIfPresent(recordPath(store, key))
   if (text === undefined) return undefined
   const parsed = schema.safeParse(parseJson(text.toString('utf8')))
   if (!parsed.success) return undefined
-  const layer: BuiltLayer = parsed.data
-  return (await store.has(layer.descriptor, { signal: new AbortController().signal, events: () => {} }))
-    ? layer
-    : undefined
+  return (await store.has(parsed.data.descriptor, ctx)) ? parsed.data : undefined
 }
 
 function parseJson(text: string): unknown {
@@ -91,7 +94,9 @@ function parseJson(text: string): unknown {
   }
 }
 
-export async function rememberLayer(store: Store, key: string, layer: BuiltLayer): Promise<void> {
+export async function rememberLayer(store: Store, key: string, layer: BuiltLayer, provisional: boolean): Promise<void> {
+  const { diffId, files } = layer
   const { mediaType, digest, size } = layer.descriptor
-  await writeFileAtomic(recordPath(store, key), JSON.stringify({ ...layer, descriptor: { mediaType, digest, size } }))
+  const record = { descriptor: { mediaType, digest, size }, diffId, files, provisional }
+  await writeFileAtomic(recordPath(store, key), JSON.stringify(record))
 }

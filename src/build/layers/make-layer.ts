@@ -58,6 +58,13 @@ export async function makeLayer(
   return { descriptor: { mediaType, digest, size: written.size }, diffId: digestFrom(diff), files }
 }
 
+/** The diff_id that `makeLayer` would give, without writing anything. */
+export async function digestLayer(store: Store, spec: LayerSpec, options: LayerOptions, ctx: Context): Promise<Digest> {
+  const hash = createHash('sha256')
+  for await (const chunk of coalesce(tarBytes(store, spec, options, {}, ctx))) hash.update(chunk)
+  return digestFrom(hash)
+}
+
 function digestFrom(hash: Hash): Digest {
   return `sha256:${hash.digest('hex')}`
 }
