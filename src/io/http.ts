@@ -149,9 +149,18 @@ export async function sendFollowing(
     current = {
       ...current,
       url,
-      ...(url.origin === current.url.origin ? {} : { headers: onlyPortable(current.headers) }),
+      ...(url.origin === current.url.origin
+        ? {}
+        : { headers: onlyPortable(current.headers), ...withoutClient(current.trust) }),
     }
   }
+}
+
+// A certificate that says who we are is for the server it was configured for.
+function withoutClient(trust: Trust | undefined): { readonly trust?: Trust } {
+  if (trust?.client === undefined) return {}
+  const { client: _client, ...rest } = trust
+  return { trust: rest }
 }
 
 function onlyPortable(headers: Readonly<Record<string, string>> = {}): Record<string, string> {

@@ -1,0 +1,95 @@
+import { join } from 'node:path'
+import { homedir } from 'node:os'
+import { MiB } from '../../core/bytes.ts'
+import type { Context } from '../../core/context.ts'
+import { isCloudimgError } from '../../core/error.ts'
+import { compareBytes, readdirIfPresent, readFileIfPresent } from '../../io/files.ts'
+import { drain, type HttpResponse, isLoopback, send, type Trust } from '../../io/http.ts'
+import { registryError, retryableStatus } from './registry-error.ts'
+
+/** Where a registry's API answers, and how its certificate is judged. */
+export interface Endpoint {
+  /** As in references: `docker.io`, `registry.local:5000`. */
+  readonly registry: string
+  /** `https://registry-1.docker.io`, without a path. */
+  readonly base: URL
+  readonly trust: Trust
+  /** Plain http or an unverified certificate is accepted: the user said so, or it is this machine. */
+  readonly insecure: boolean
+  /** WWW-Authenticate of the answer to `GET /v2/`; undefined where that needs no authentication. */
+  readonly challenge: string | undefined
+}
+
+/** Where docker, podman and containers tools keep the certificates of registries, below `<host:port>`. */
+export const certificateFolders: readonly string[] = [
+  '/etc/docker/certs.d',
+  '/etc/containers/certs.d',
+  join(homedir(), '.config/containers/certs.d'),
+]
+
+/** The host of a registry's API. */
+export function apiHost(registry: string): string {
+  return registry === 'docker.io' ? 'registry-1.docker.io' : registry
+}
+
+/**
+ * Finds out whether the registry speaks https or, where that is acceptable, http: as docker does, loopback addresses and
+ * registries marked insecure are tried by unverified https first and then by http.
+ */
+export async function findEndpoint(
+  registry: string,
+  options: { readonly insecure: boolean; readonly certificates: readonly string[] },
+  ctx: Context,
+): Promise<Endpoint> {
+  const host = apiHost(registry)
+  const insecure = options.insecure || isLoopback(new URL(`http://${host}`).hostname)
+  const trust: Trust = {
+    ...(await readTrust([registry, host], options.certificates)),
+    ...(insecure ? { insecure } : {}),
+  }
+  const secure = new URL(`https://${host}`)
+  if (!insecure) return await ping({ registry, base: secure, trust, insecure }, ctx)
+  try {
+    return await ping({ registry, base: secure, trust, insecure }, ctx)
+  } catch (error) {
+    if (!isCloudimgError(error, 'NETWORK')) throw error
+    return await ping({ registry, base: new URL(`http://${host}`), trust, insecure }, ctx)
+  }
+}
+
+async function ping(endpoint: Omit<Endpoint, 'challenge'>, ctx: Context): Promise<Endpoint> {
+  const response = await send({ method: 'GET', url: new URL('/v2/', endpoint.base), trust: endpoint.trust }, ctx)
+  await rejectTransient(response, endpoint)
+  return { ...endpoint, challenge: response.status === 401 ? response.headers['www-authenticate'] : undefined }
+}
+
+// A registry that is overloaded says so before it says what it wants to see: nothing may be concluded from that answer.
+async function rejectTransient(response: HttpResponse, endpoint: Omit<Endpoint, 'challenge'>): Promise<void> {
+  if (retryableStatus(response.status)) {
+    throw await registryError(response, `contacting registry "${endpoint.registry}"`, 'source')
+  }
+  await drain(response)
+}
+
+/** `*.crt` are authorities; the first `NAME.cert` with its `NAME.key` is what this side shows. */
+async function readTrust(hosts: readonly string[], folders: readonly string[]): Promise<Trust> {
+  const authorities: string[] = []
+  let client: { readonly cert: string; readonly key: string } | undefined
+  for (const folder of folders.flatMap(folder => [...new Set(hosts)].map(host => join(folder, host)))) {
+    for (const name of (await readdirIfPresent(folder)).sort(compareBytes)) {
+      if (name.endsWith('.crt')) authorities.push(await readPem(join(folder, name)))
+      if (name.endsWith('.cert') && client === undefined) {
+        const stem = join(folder, name.slice(0, -'.cert'.length))
+        client = { cert: await readPem(`${stem}.cert`), key: await readPem(`${stem}.key`) }
+      }
+    }
+  }
+  return {
+    ...(authorities.length === 0 ? {} : { ca: authorities.join('\n') }),
+    ...(client === undefined ? {} : { client }),
+  }
+}
+
+async function readPem(path: string): Promise<string> {
+  return (await readFileIfPresent(path, MiB))?.toString('utf8') ?? ''
+}
