@@ -4,7 +4,7 @@ import { join, posix, relative, resolve, sep } from 'node:path'
 import { CloudimgError } from '../core/error.ts'
 import { compareBytes, fileError, readFileIfPresent, withFileErrors } from '../io/files.ts'
 import { type IgnoreRules, isIgnored, mayReinclude, parseIgnore } from '../kubefile/ignore.ts'
-import { matchPattern } from '../kubefile/pattern.ts'
+import { hasWildcards, matchPattern } from '../kubefile/pattern.ts'
 
 /** One thing in the context that COPY may take. */
 export interface ContextEntry {
@@ -97,7 +97,7 @@ export function* walkContext(context: BuildContext, directory: string): Generato
   for (const name of namesIn(context, directory)) {
     const path = directory === '' ? name : `${directory}/${name}`
     const stats = statOf(context, path)
-    const ignored = isIgnored(context.ignore, path, stats.isDirectory())
+    const ignored = isIgnored(context.ignore, path)
     if (!ignored) yield entryOf(context, path, stats)
     if (stats.isDirectory() && (!ignored || mayReinclude(context.ignore, path))) yield* walkContext(context, path)
   }
@@ -130,7 +130,7 @@ export function findSources(
   source: string,
 ): readonly { readonly name: string; readonly entry: ContextEntry }[] {
   const clean = cleanSource(source)
-  const paths = hasWildcard(clean) ? glob(context, clean.split('/'), '') : [clean]
+  const paths = hasWildcards(clean) ? glob(context, clean.split('/'), '') : [clean]
   return paths.flatMap(path => {
     const entry = followed(context, path)
     return entry === undefined ? [] : [{ name: posix.basename(path), entry }]
@@ -141,10 +141,6 @@ export function findSources(
 export function cleanSource(source: string): string {
   const clean = posix.normalize(`/${source}`).replace(/\/+$/, '')
   return clean.slice(1)
-}
-
-export function hasWildcard(path: string): boolean {
-  return /(?<!\\)[*?[]/.test(path)
 }
 
 function glob(context: BuildContext, parts: readonly string[], directory: string): string[] {
@@ -171,7 +167,7 @@ function followed(context: BuildContext, path: string): ContextEntry | undefined
   }
   if (inside === '') return rootEntry(context)
   const stats = statOf(context, inside)
-  const ignored = isIgnored(context.ignore, inside, stats.isDirectory())
+  const ignored = isIgnored(context.ignore, inside)
   if (ignored && !(stats.isDirectory() && mayReinclude(context.ignore, inside))) return undefined
   return entryOf(context, inside, stats)
 }
