@@ -71,6 +71,7 @@ export async function startLab(
   hosts: number | readonly (string | HostSpec)[],
   defaults: HostOptions = {},
 ): Promise<Lab> {
+  if (process.getuid?.() !== 0) throw new Error('starting a lab: only root can make namespaces and mounts')
   const tree = await findRootTree()
   if (tree === undefined)
     throw new Error('starting a lab: its root tree is missing: run node scripts/test-parts.ts as root')
