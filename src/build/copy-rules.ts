@@ -1,6 +1,7 @@
 import { posix } from 'node:path'
 import { CloudimgError } from '../core/error.ts'
-import { type BuildContext, type ContextEntry, findSources, hasWildcard, walkContext } from './context.ts'
+import { type BuildContext, type ContextEntry, findSources, walkContext } from './context.ts'
+import { hasWildcards } from '../kubefile/pattern.ts'
 import type { BuildTree, TreeEntry } from './tree.ts'
 
 /** A COPY with everything expanded. */
@@ -8,7 +9,6 @@ export interface CopyRequest {
   readonly sources: readonly string[]
   /** As written, after expansion: a trailing slash means a directory. */
   readonly target: string
-  readonly workdir: string
   readonly owner: { readonly uid: number; readonly gid: number }
   /** Replaces the permission bits of files and directories alike. */
   readonly mode: number | undefined
@@ -76,7 +76,7 @@ class Copy {
 
   #find(source: string): ReturnType<typeof findSources> {
     const matches = findSources(this.#context, source)
-    if (matches.length > 0 || hasWildcard(source)) return matches
+    if (matches.length > 0 || hasWildcards(source)) return matches
     throw new CloudimgError(
       'CONTEXT_INVALID',
       `copying "${source}": no such file or directory in the context "${this.#context.root}"`,
@@ -87,8 +87,8 @@ class Copy {
   }
 
   #resolveTarget(): { readonly path: string; readonly isDirectory: boolean } {
-    const { target, workdir, wellKnownNames } = this.#request
-    const path = posix.resolve('/', workdir, target).slice(1)
+    const { target, wellKnownNames } = this.#request
+    const path = posix.resolve('/', target).slice(1)
     const named = /(?:^|\/)\.{0,2}$/.test(target)
     const known = wellKnownNames && wellKnown.has(path) && this.#tree.get(path) === undefined
     return { path, isDirectory: named || known || this.#tree.isDirectory(path) }
@@ -149,7 +149,7 @@ class Copy {
 
   #warnOfFlattening(source: string, matches: readonly ContextEntry[]): void {
     const directories = matches.filter(entry => entry.type === 'directory').map(entry => `${entry.path}/`)
-    if (!hasWildcard(source) || directories.length === 0) return
+    if (!hasWildcards(source) || directories.length === 0) return
     this.#warn(
       'wildcard-flattens',
       `"${source}" matches ${directories.join(', ')}: what is in them is copied without their names`,

@@ -20,14 +20,12 @@ export type Step = FromKubefile &
         readonly kind: 'copy'
         readonly sources: readonly string[]
         readonly target: string
-        readonly workdir: string
         readonly owner: OwnerWish | undefined
         readonly mode: number | undefined
         readonly wellKnownNames: boolean
       }
-    | { readonly kind: 'template'; readonly template: string; readonly version: string }
+    | { readonly kind: 'template'; readonly template: string; readonly version: string | undefined }
     | { readonly kind: 'collect' }
-    | { readonly kind: 'directory'; readonly path: string }
     | { readonly kind: 'configure'; readonly change: ConfigChange }
   )
 
@@ -35,4 +33,6 @@ export type Step = FromKubefile &
 export interface BuildPlan {
   readonly platform: Platform
   readonly steps: readonly Step[]
+  /** Whether a cluster image comes out, as far as the Kubefile tells: it lays down a template. */
+  readonly usesTemplate: boolean
 }

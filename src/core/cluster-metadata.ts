@@ -20,6 +20,10 @@ const schema = z.object({
   sealed: z.boolean(),
   unsealed: z.array(z.string()),
   artifacts: z.array(artifact),
+  /** What this version of the runtime can do, by the names of its template. */
+  features: z.array(z.string()),
+  /** The k3s of the tests, which runs nothing. */
+  standIn: z.boolean().optional(),
   /** Component → version, as far as the release tells. */
   components: z.record(z.string(), z.string()),
   /** Container images that the runtime needs on a node, in full. */

@@ -1,0 +1,234 @@
+import type { Context } from '../core/context.ts'
+import type { Digest } from '../core/digest.ts'
+import { CloudimgError } from '../core/error.ts'
+import { InvalidFileError } from '../core/invalid-file.ts'
+import { formatPlatform, hostPlatform, type Platform } from '../core/platform.ts'
+import { formatReference, type Reference } from '../core/reference.ts'
+import type { Kubefile } from '../kubefile/ast.ts'
+import { parseKubefile } from '../kubefile/parse.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { HistoryEntry } from '../oci/image.ts'
+import type { Store } from '../oci/store/store.ts'
+import { assembleImage, assembleIndex } from './assemble-image.ts'
+import { checkImages, refuseMissingImages } from './check-images.ts'
+import { clusterLayerEntries } from './cluster-layer.ts'
+import type { BuildContext } from './context.ts'
+import { LayerMaker, type MadeLayer } from './layers/layer-maker.ts'
+import { type LayerSpec, maxLayers, packLayers, splitLayers } from './layers/layer-spec.ts'
+import type { Compression } from './layers/compress.ts'
+import type { TemplateLayer } from './lay-template.ts'
+import { describeCluster, detectRuntime, isArtifactPath } from './metadata.ts'
+import type { BuildPlan } from './plan.ts'
+import { planBuild } from './plan-build.ts'
+import { type PlannedTree, runPlan } from './run-plan.ts'
+
+export interface BuildRequest {
+  readonly kubefile: { readonly filename: string; readonly source: string }
+  readonly context: BuildContext
+  readonly platforms: readonly Platform[]
+  readonly buildArgs: Readonly<Record<string, string>>
+  readonly tags: readonly Reference[]
+  /** How templates are fetched: mirrors, lock, cache. */
+  readonly templates: TemplateLayer
+  readonly options: BuildOptions
+}
+
+export interface BuildOptions {
+  /** Seconds since 1970 for every time in the image: `SOURCE_DATE_EPOCH`, 0 unless told. */
+  readonly epoch: number
+  readonly compression: Compression
+  /** `never`: images that the tree names are not looked for, and the image says that it is unsealed. */
+  readonly collect: 'auto' | 'never'
+  readonly installer: boolean
+}
+
+export interface BuiltPlatform {
+  readonly platform: string
+  readonly manifest: Digest
+  readonly config: Digest
+  readonly layers: readonly {
+    readonly digest: Digest
+    readonly diffId: Digest
+    readonly size: number
+    readonly mediaType: string
+  }[]
+  /** Layers that were there from an earlier build. */
+  readonly cached: number
+}
+
+export interface BuildResult {
+  readonly index: Digest
+  readonly platforms: readonly BuiltPlatform[]
+}
+
+/** Parses, and throws all mistakes at once with their places. Warnings become events. */
+export function readKubefile(file: { readonly filename: string; readonly source: string }, ctx: Context): Kubefile {
+  const { kubefile, diagnostics } = parseKubefile(file.source, file.filename)
+  if (kubefile === undefined) throw new InvalidFileError(file.filename, file.source, diagnostics)
+  for (const { rule, message, hint, span } of diagnostics) {
+    ctx.events({
+      kind: 'warning',
+      code: rule,
+      message: `${file.filename}:${span.start.line}: ${message}`,
+      ...(hint === undefined ? {} : { hint }),
+    })
+  }
+  return kubefile
+}
+
+/** The plans of all platforms; what `build --plan` prints. @throws InvalidFileError with everything that cannot be built. */
+export function planPlatforms(
+  kubefile: Kubefile,
+  platforms: readonly Platform[],
+  buildArgs: Readonly<Record<string, string>>,
+): readonly BuildPlan[] {
+  const plans = platforms.map(platform => planBuild(kubefile, { platform, buildPlatform: hostPlatform(), buildArgs }))
+  const [first] = plans
+  const failing = plans.find(({ diagnostics }) => diagnostics.length > 0) ?? first
+  if (failing !== undefined && failing.diagnostics.length > 0) {
+    throw new InvalidFileError(kubefile.filename, kubefile.source, failing.diagnostics)
+  }
+  return plans.map(({ plan }) => plan)
+}
+
+/**
+ * Builds every platform in parallel, then the index, then moves the tags: nobody sees a name before all of it is there.
+ * @throws KUBEFILE_INVALID, CONTEXT_INVALID, IMAGE_UNRESOLVED, the artifact room's errors, DISK_FULL.
+ */
+export async function buildImage(request: BuildRequest, store: Store, ctx: Context): Promise<BuildResult> {
+  const kubefile = readKubefile(request.kubefile, ctx)
+  const plans = planPlatforms(kubefile, request.platforms, request.buildArgs)
+  const { epoch, compression } = request.options
+  const maker = new LayerMaker(store, { epoch, compression, wantsDigest: isArtifactPath })
+  const built = await Promise.all(
+    plans.map(plan => new PlatformBuild(plan, kubefile, request, store, maker).build(ctx)),
+  )
+  const index = await assembleIndex(
+    store,
+    built.map(image => image.manifest),
+    {},
+  )
+  for (const tag of request.tags) await store.tag(formatReference(tag), index, ctx)
+  return { index: index.digest, platforms: built.map(describePlatform) }
+}
+
+interface PlatformResult {
+  readonly platform: Platform
+  readonly manifest: Descriptor
+  readonly config: Descriptor
+  readonly layers: readonly MadeLayer[]
+}
+
+class PlatformBuild {
+  readonly #plan: BuildPlan
+  readonly #kubefile: Kubefile
+  readonly #request: BuildRequest
+  readonly #store: Store
+  readonly #maker: LayerMaker
+
+  constructor(plan: BuildPlan, kubefile: Kubefile, request: BuildRequest, store: Store, maker: LayerMaker) {
+    this.#plan = plan
+    this.#kubefile = kubefile
+    this.#request = request
+    this.#store = store
+    this.#maker = maker
+  }
+
+  async build(ctx: Context): Promise<PlatformResult> {
+    const { platform } = this.#plan
+    const planned = await runPlan(
+      this.#plan,
+      {
+        kubefile: this.#kubefile,
+        context: this.#request.context,
+        store: this.#store,
+        layTemplate: step => this.#request.templates.lay(step.template, step.version, platform, ctx),
+      },
+      ctx,
+    )
+    if (planned.layers.length === 0)
+      throw new CloudimgError('CONTEXT_INVALID', 'building the image: no instruction puts anything into it')
+    const specs = packLayers(planned.layers, maxLayers - 1)
+    const [layers, unsealed] = await Promise.all([
+      Promise.all(specs.map(spec => this.#maker.make(spec, ctx))),
+      this.#seal(planned, ctx),
+    ])
+    const history = historyOf(planned, specs)
+    const runtime = detectRuntime(planned.tree, planned.templates)
+    const annotations: Record<string, string> = {}
+    if (runtime !== undefined) {
+      const files = new Map(
+        layers.flatMap(layer => Object.entries(layer.files).filter(([path]) => isArtifactPath(path))),
+      )
+      const metadata = describeCluster({
+        runtime,
+        platform,
+        tree: planned.tree,
+        templates: planned.templates,
+        files,
+        ...unsealed,
+      })
+      const last = await this.#clusterLayer(planned, metadata)
+      layers.push(await this.#maker.make(last, ctx))
+      history.push({ created_by: last.createdBy })
+      annotations['io.cloudimg.runtime'] = runtime
+      if (metadata.version !== undefined) annotations['io.cloudimg.runtime.version'] = metadata.version
+    }
+    const { epoch } = this.#request.options
+    const { manifest, config } = await assembleImage(this.#store, {
+      platform,
+      config: planned.config,
+      author: undefined,
+      history,
+      layers,
+      annotations,
+      epoch,
+    })
+    return { platform, manifest, config, layers }
+  }
+
+  async #seal(
+    planned: PlannedTree,
+    ctx: Context,
+  ): Promise<{ readonly images: readonly string[]; readonly unsealed: readonly string[] }> {
+    const { runtimeImages, missing } = await checkImages(this.#store, planned.tree, ctx)
+    if (this.#request.options.collect === 'never') {
+      return {
+        images: runtimeImages,
+        unsealed: missing.length === 0 ? [] : [`--collect=never: ${missing.length} named images are not in it`],
+      }
+    }
+    if (detectRuntime(planned.tree, planned.templates) !== undefined) refuseMissingImages(missing)
+    return { images: runtimeImages, unsealed: [] }
+  }
+
+  async #clusterLayer(planned: PlannedTree, metadata: Parameters<typeof clusterLayerEntries>[2]): Promise<LayerSpec> {
+    const entries = await clusterLayerEntries(
+      planned.tree,
+      this.#kubefile.source,
+      metadata,
+      this.#request.options.installer,
+    )
+    const [spec] = splitLayers(entries, 'cloudimg: Kubefile, Metadata, installer')
+    return spec!
+  }
+}
+
+// History and layers must agree in number and order; where layers were joined the joined one stands at its first part.
+function historyOf(planned: PlannedTree, specs: readonly LayerSpec[]): HistoryEntry[] {
+  if (specs.length === planned.layers.length) {
+    return planned.history.map(entry => ('entries' in entry ? { created_by: entry.createdBy } : entry))
+  }
+  const empty = planned.history.filter((entry): entry is HistoryEntry => !('entries' in entry))
+  return [...empty, ...specs.map(spec => ({ created_by: spec.createdBy }))]
+}
+
+function describePlatform({ platform, manifest, config, layers }: PlatformResult): BuiltPlatform {
+  return {
+    platform: formatPlatform(platform),
+    manifest: manifest.digest,
+    config: config.digest,
+    layers: layers.map(({ descriptor: { digest, size, mediaType }, diffId }) => ({ digest, diffId, size, mediaType })),
+    cached: layers.filter(layer => layer.cached).length,
+  }
+}
