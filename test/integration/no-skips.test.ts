@@ -21,7 +21,7 @@ it.each([
   ['does not load', `import './missing.ts'`, [], 1, '0 1 0'],
   ['was asked for some by name', `it('a', () => {}); it('b', () => {})`, ['-t', 'a'], 0, '1 0 1'],
 ])('a run that %s', async (_, source, args, code, counts) => {
-  await using scratch = await makeScratch('no-skips')
+  await using scratch = await makeScratch()
   await writeFile(join(scratch.path, 'vitest.config.ts'), config)
   await writeFile(join(scratch.path, 'some.test.ts'), source)
   const file = join(scratch.path, 'counts')

@@ -20,7 +20,7 @@ export async function startDockerd(): Promise<DockerEngine> {
   const dockerd = await requireProgram({ program: 'dockerd', package: 'docker.io' })
   const docker = await requireProgram({ program: '/usr/bin/docker', package: 'docker.io' })
   await using stack = new AsyncDisposableStack()
-  const { path } = stack.use(await makeScratch('docker'))
+  const { path } = stack.use(await makeScratch())
   const socket = join(path, 'docker.sock')
   const places = ['--data-root', join(path, 'data'), '--exec-root', join(path, 'exec'), '--pidfile', join(path, 'pid')]
   const noNetwork = ['--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false']
@@ -51,7 +51,7 @@ export async function startContainerd(): Promise<ContainerdEngine> {
   const containerd = await requireProgram({ program: 'containerd', package: 'containerd' })
   const ctr = await requireProgram({ program: 'ctr', package: 'containerd' })
   await using stack = new AsyncDisposableStack()
-  const { path } = stack.use(await makeScratch('containerd'))
+  const { path } = stack.use(await makeScratch())
   const socket = join(path, 'c.sock')
   const config = join(path, 'config.toml')
   const places = ['--root', join(path, 'root'), '--state', join(path, 'state'), '--address', socket]
@@ -81,7 +81,7 @@ export interface ContainerTools extends AsyncDisposable {
 /** podman, buildah, skopeo and umoci with a store, logins and configuration of their own. */
 export async function openContainerTools(): Promise<ContainerTools> {
   await using stack = new AsyncDisposableStack()
-  const scratch = stack.use(await makeScratch('containers'))
+  const scratch = stack.use(await makeScratch())
   const env = await writeContainersConfig(scratch)
   const tool = async (name: string, flags: readonly string[] = []): Promise<Tool> =>
     toolWith([await requireProgram(containerPrograms[name] ?? { program: name, package: name }), ...flags], env)

@@ -1,10 +1,11 @@
-import { readFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { labnodeScript } from '../../scripts/lab/root-tree.ts'
 import { errnoOf } from '../../src/core/error.ts'
 import { readdirIfPresent } from '../../src/io/files.ts'
 import { must } from './command.ts'
+import { isAlive, processIdentity } from './process-identity.ts'
 
 /**
  * One lab's share of this machine: a /24, a prefix for every name, a directory for its disks.
@@ -24,7 +25,7 @@ const slotsHome = '/var/tmp/cloudimg-lab'
 export async function claimSlot(): Promise<LabSlot> {
   await mkdir(slotsHome, { recursive: true, mode: 0o700 })
   await clearAbandonedSlots()
-  const claim = join(slotsHome, `.claim-${process.pid}`)
+  const claim = join(slotsHome, `.claim-${processIdentity()}-${randomBytes(4).toString('hex')}`)
   await mkdir(join(claim, 'ns'), { recursive: true, mode: 0o700 })
   await writeFile(join(claim, ownerMark()), '')
   for (let number = 64; number < 128; number++) {
@@ -37,7 +38,7 @@ export async function claimSlot(): Promise<LabSlot> {
 /** Removes the slot's hosts, network and files; the number is free afterwards. */
 export async function releaseSlot(slot: LabSlot): Promise<void> {
   await must([labnodeScript, 'clear'], { env: slotEnvironment(slot) })
-  const gone = join(slotsHome, `.gone-${process.pid}-${slot.prefix}`)
+  const gone = join(slotsHome, `.gone-${processIdentity()}-${slot.prefix}`)
   await rename(slot.home, gone)
   await rm(gone, { recursive: true, force: true })
 }
@@ -58,15 +59,14 @@ function slotOf(number: number): LabSlot {
 
 /** A slot always holds exactly one file of this kind, and a rename hands it from one owner to the next. */
 function ownerMark(): string {
-  return `owner-${identityOf(process.pid)}`
+  return `owner-${processIdentity()}`
 }
 
 async function clearAbandonedSlots(): Promise<void> {
   for (const name of await readdirIfPresent(slotsHome)) {
     const path = join(slotsHome, name)
-    const remains = /^\.(?:claim|gone)-(\d+)/.exec(name)?.[1]
-    if (remains !== undefined && identityOf(Number(remains)) === undefined)
-      await rm(path, { recursive: true, force: true })
+    const remains = /^\.(?:claim|gone)-(\d+-\d+)/.exec(name)?.[1]
+    if (remains !== undefined && !isAlive(remains)) await rm(path, { recursive: true, force: true })
     if (!/^\d+$/.test(name)) continue
     const mark = (await readdirIfPresent(path)).find(entry => entry.startsWith('owner-'))
     if (mark === undefined || isAlive(mark.slice('owner-'.length))) continue
@@ -82,20 +82,5 @@ async function renamed(from: string, to: string): Promise<boolean> {
   } catch (error) {
     if (['ENOENT', 'EEXIST', 'ENOTEMPTY'].includes(errnoOf(error) ?? '')) return false
     throw error
-  }
-}
-
-function isAlive(identity: string): boolean {
-  return identityOf(Number(identity.split('-')[0])) === identity
-}
-
-/** Process id and start time: an id alone may have been given to another process since. */
-function identityOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // Field 22 of proc_pid_stat(5), counted behind the name, which may hold blanks.
-    return `${pid}-${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}`
-  } catch {
-    return undefined
   }
 }

@@ -45,7 +45,7 @@ const login = {
 export async function startRealRegistry(options: RealRegistryOptions = {}): Promise<RealRegistry> {
   const program = await requireProgram({ program: 'docker-registry', package: 'docker-registry' })
   await using stack = new AsyncDisposableStack()
-  const scratch = stack.use(await makeScratch('registry'))
+  const scratch = stack.use(await makeScratch())
   const address = options.address ?? '127.0.0.1'
   const host = `${address}:${await freePort(address)}`
   const certificates = options.tls === true ? await makeCertificates(scratch.path, address) : undefined
