@@ -367,6 +367,6 @@ const specs: readonly InstructionSpec[] = [
 export const instructions: ReadonlyMap<InstructionKind, InstructionSpec> = new Map(specs.map(spec => [spec.kind, spec]))
 
 /** The instruction of that word in any case, undefined for a word that is none. */
-export function findInstruction(word: string): InstructionSpec | undefined {
+export function instructionSpec(word: string): InstructionSpec | undefined {
   return instructions.get(word.toUpperCase() as InstructionKind)
 }

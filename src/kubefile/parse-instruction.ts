@@ -2,7 +2,7 @@ import type { Diagnostic } from '../core/diagnostic.ts'
 import { suggest } from '../core/suggest.ts'
 import { type Arguments, type Reporter, checkExpansion, report, wrongArguments } from './arguments.ts'
 import type { Escape, Flag, Instruction } from './ast.ts'
-import { type FlagSpec, type InstructionSpec, findInstruction, instructions } from './instructions.ts'
+import { type FlagSpec, type InstructionSpec, instructionSpec, instructions } from './instructions.ts'
 import type { LogicalLine } from './lex.ts'
 import { spanAt, spanOf, wordOf } from './logical-text.ts'
 import { argumentParsers } from './parse-arguments.ts'
@@ -24,7 +24,7 @@ function parseFrom(line: LogicalLine, from: number, escape: Escape, diagnostics:
   const { text, heredocs } = line
   const head = splitHead(text.text, from, escape)
   const reporter = { line: text, diagnostics }
-  const spec = findInstruction(text.text.slice(head.keyword.start, head.keyword.end))
+  const spec = instructionSpec(text.text.slice(head.keyword.start, head.keyword.end))
   if (spec === undefined) return { spec, instruction: unknownInstruction(reporter, head.keyword) }
   const args: Arguments = {
     spec,
