@@ -1,0 +1,214 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { formatDiagnostic } from '../../../src/core/diagnostic.ts'
+import { ExpansionError, expandWord } from '../../../src/kubefile/expand.ts'
+import { instructions } from '../../../src/kubefile/instructions.ts'
+import { parseKubefile } from '../../../src/kubefile/parse.ts'
+import { formatKubefile } from '../../../src/kubefile/print.ts'
+import { withoutPlaces } from './without-places.ts'
+
+/** CLOUDIMG_SOAK=50 runs fifty times as many cases. */
+const soak = Number(process.env['CLOUDIMG_SOAK'] ?? 1)
+const runs = (count: number) => ({ numRuns: count * soak })
+const timeout = 60_000 * soak
+
+const keywords = Array.from(instructions.keys())
+const flags = Array.from(new Set([...instructions.values()].flatMap(spec => spec.flags.map(({ name }) => `--${name}`))))
+
+const sharp = ['\\', '`', '"', "'", '$', '${', '}', '#', '=', '@', '<<', '<<-', '[', ']', ',', '--', ':', '/', '*', '?']
+const blanks = [
+  ' ',
+  ' ',
+  '  ',
+  '\t',
+  '\\\n',
+  '`\n',
+  '\\\n# note\n',
+  '\\\n\n',
+  '\n',
+  '\r\n',
+  '\n\n',
+  '\r',
+  '\f',
+  '\u00A0',
+]
+const pieces = [
+  ...['scratch', 'AS', 'cache', 'rootfs', 'k3s@v1.31.4+k3s1', 'NONE', 'CMD', 'a', 'b', 'x=1', 'k="v w"', './dir', '.'],
+  ...[
+    '["a", "b"]',
+    '["a"',
+    '[1]',
+    '[]',
+    "['a']",
+    '<<EOF',
+    '<<-EOF',
+    '<<"E F"',
+    '3<<EOF',
+    '\nEOF\n',
+    '\n\tEOF\n',
+    'body',
+  ],
+  ...[
+    '# escape=`\n',
+    '# escape=\\\n',
+    '# syntax=x\n',
+    '#\n',
+    '# note\n',
+    '\uFEFF',
+    '${A:-b}',
+    '${A//x/y}',
+    '\u2028',
+    '🚀',
+    '\uD800',
+  ],
+]
+
+const token = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom(...keywords).map(word => `\n${word} `) },
+  { weight: 1, arbitrary: fc.constantFrom(...keywords).map(word => word.toLowerCase()) },
+  { weight: 2, arbitrary: fc.constantFrom(...flags) },
+  { weight: 3, arbitrary: fc.constantFrom(...sharp) },
+  { weight: 5, arbitrary: fc.constantFrom(...blanks) },
+  { weight: 6, arbitrary: fc.constantFrom(...pieces) },
+  { weight: 1, arbitrary: fc.string({ unit: 'grapheme', maxLength: 4 }) },
+)
+const soup = fc.array(token, { maxLength: 40 }).map(tokens => tokens.join(''))
+
+/** Lines that mostly parse, so that the printer has something to print. */
+const word = fc.oneof(
+  fc.constantFrom(...pieces.filter(piece => !/[\n\uFEFF]|<</.test(piece))),
+  fc.constantFrom('"a b"', "'$x'", 'a\\ b', '"\\""', '$x', '${y:-z w}', '--looks-like', 'c:d', '=', 'a=', '"q"=1', '#'),
+)
+const heredoc = fc.constantFrom('<<EOF', '<<-EOF', "<<'EOF'", '3<<EOF').map(start => `${start} \\\n`)
+const line = fc
+  .tuple(
+    fc.constantFrom(...keywords),
+    fc.array(fc.constantFrom(...flags.map(flag => `${flag}=x`), '--link', '--parents=true', '--'), { maxLength: 1 }),
+    fc.array(fc.oneof({ weight: 12, arbitrary: word }, { weight: 1, arbitrary: heredoc }), {
+      minLength: 1,
+      maxLength: 4,
+    }),
+    fc.constantFrom(' ', '  ', ' \\\n ', ' \\\n# inside\n', '\t'),
+    fc.constantFrom('', '\n', '\n# above', '\n\tbody $x\n\tEOF', '\r'),
+  )
+  .map(([keyword, some, words, blank, end]) => [keyword, ...some, ...words].join(blank) + end)
+const header = fc.constantFrom('', '# escape=`\n', '# syntax=x\n\n# escape=`\n', '#\n')
+const kubefile = fc
+  .tuple(header, fc.array(line, { minLength: 1, maxLength: 3 }))
+  .map(([header, lines]) => `${header}${lines.join('\n')}\n`)
+const parses = (source: string): boolean => parseKubefile(source).kubefile !== undefined
+const goodLine = line.filter(source => parses(`FROM scratch\n${source}\n`))
+const goodKubefile = fc
+  .tuple(header, fc.array(goodLine, { minLength: 1, maxLength: 6 }))
+  .map(([header, lines]) => `${header}FROM scratch\n${lines.join('\n')}\n`)
+
+/** A few characters of a text deleted, doubled or replaced. */
+const mutated = fc
+  .tuple(
+    fc.oneof(kubefile, goodKubefile, soup),
+    fc.array(fc.tuple(fc.nat(400), fc.nat(5), fc.constantFrom('', ...sharp, ...blanks)), { maxLength: 4 }),
+  )
+  .map(([text, edits]) =>
+    edits.reduce((now, [at, length, put]) => {
+      const index = now.length === 0 ? 0 : at % now.length
+      return now.slice(0, index) + put + now.slice(index + length)
+    }, text),
+  )
+
+function check(source: string): void {
+  const { kubefile, diagnostics } = parseKubefile(source)
+  expect(kubefile === undefined).toBe(diagnostics.some(({ severity }) => severity === 'error'))
+  for (const diagnostic of diagnostics) {
+    const { start, end } = diagnostic.span
+    expect(start.offset).toBeGreaterThanOrEqual(0)
+    expect(end.offset).toBeGreaterThanOrEqual(start.offset)
+    expect(end.offset).toBeLessThanOrEqual(source.length)
+    expect(formatDiagnostic(diagnostic, source, 'Kubefile')).toContain(diagnostic.message)
+  }
+  if (kubefile !== undefined) {
+    const printed = formatKubefile(kubefile)
+    const again = parseKubefile(printed)
+    expect(again.kubefile, `${printed}\n${JSON.stringify(again.diagnostics)}`).toBeDefined()
+    expect(withoutPlaces(again.kubefile)).toEqual(withoutPlaces(kubefile))
+    expect(formatKubefile(again.kubefile!)).toBe(printed)
+  }
+}
+
+describe('parseKubefile', () => {
+  it(
+    'ends without a throw on any text',
+    () => fc.assert(fc.property(fc.string({ maxLength: 200 }), check), runs(500)),
+    timeout,
+  )
+  it(
+    'ends without a throw on the words of the language in any order',
+    () => fc.assert(fc.property(soup, check), runs(2000)),
+    timeout,
+  )
+  it('ends without a throw on damaged Kubefiles', () => fc.assert(fc.property(mutated, check), runs(2000)), timeout)
+  it('prints what it parses to the same AST', () => fc.assert(fc.property(goodKubefile, check), runs(1000)), timeout)
+
+  it('generates Kubefiles that parse, or the property above would say nothing', () => {
+    const parsed = fc.sample(goodKubefile, { numRuns: 200, seed: 1 }).filter(parses)
+    expect(parsed.length).toBeGreaterThan(100)
+    const kinds = parsed.flatMap(text =>
+      parseKubefile(text).kubefile!.stages.flatMap(stage => stage.instructions.map(({ kind }) => kind)),
+    )
+    expect(new Set(kinds).size).toBeGreaterThan(20)
+  })
+})
+
+describe('expandWord', () => {
+  const variables: Readonly<Record<string, string>> = { A: 'value', B: '', C: 'a/b/c', D: '*' }
+  const part = fc.constantFrom(
+    ...sharp,
+    ':-',
+    ':+',
+    ':?',
+    '##',
+    '%%',
+    '//',
+    'A',
+    'B',
+    'C',
+    'D',
+    '_',
+    '1',
+    ' ',
+    '${A',
+    '${C//',
+    '🚀',
+    '\uD83D',
+  )
+  const text = fc.array(part, { maxLength: 25 }).map(parts => parts.join(''))
+
+  it(
+    'gives a value or an ExpansionError inside the text',
+    () => {
+      fc.assert(
+        fc.property(text, fc.constantFrom('\\' as const, '`' as const), (source, escape) => {
+          try {
+            expect(typeof expandWord(source, name => variables[name], { escape }).value).toBe('string')
+          } catch (error) {
+            if (!(error instanceof ExpansionError)) throw error
+            expect(error.index).toBeGreaterThanOrEqual(0)
+            expect(error.end).toBeLessThanOrEqual(Math.max(1, source.length))
+          }
+        }),
+        runs(3000),
+      )
+    },
+    timeout,
+  )
+
+  it('gives back any text in single quotes', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: 'grapheme' }).filter(source => !source.includes("'")),
+        source => {
+          expect(expandWord(`'${source}'`, () => undefined).value).toBe(source)
+        },
+      ),
+    )
+  })
+})
