@@ -47,7 +47,7 @@ class Planner {
     for (const arg of globalArgs) this.#addArg(arg)
     const global = this.#scope
     for (const [number, stage] of stages.entries()) {
-      this.#scope = stageScope(this.#request, global)
+      this.#scope = stageScope(global)
       if (number > 0 && stage.from !== undefined) this.#refuse('several stages', keywordSpan(stage.from))
       if (stage.from !== undefined) this.#planFrom(stage.from, global)
       for (const instruction of stage.instructions) this.#planInstruction(instruction)
