@@ -1,0 +1,54 @@
+import { pipeline } from 'node:stream/promises'
+import { sendEmpty, Refusal } from './answer.ts'
+import { type Exchange, isHead, refuseMethod, wantDigest } from './exchange.ts'
+
+/** GET and HEAD on a blob, whole or one range of it. */
+export async function answerBlob(exchange: Exchange, text: string): Promise<void> {
+  const { request, response, store, ctx } = exchange
+  if (request.method !== 'GET' && !isHead(exchange)) throw refuseMethod('GET, HEAD')
+  const digest = wantDigest(text)
+  const size = await store.sizeOf(digest, ctx)
+  if (size === undefined) throw new Refusal(404, 'BLOB_UNKNOWN', `no blob ${digest} here`)
+  const headers = {
+    'content-type': 'application/octet-stream',
+    'docker-content-digest': digest,
+    'accept-ranges': 'bytes',
+    etag: `"${digest}"`,
+    'cache-control': 'max-age=31536000, immutable',
+  }
+  const range = parseRange(request.headers.range, size)
+  if (range === 'unsatisfiable') {
+    sendEmpty(response, 416, { 'content-range': `bytes */${size}` })
+    return
+  }
+  const length = range === undefined ? size : range.length
+  const part: Record<string, string> =
+    range === undefined ? {} : { 'content-range': `bytes ${range.offset}-${range.offset + range.length - 1}/${size}` }
+  const status = range === undefined ? 200 : 206
+  if (isHead(exchange)) {
+    response.writeHead(status, { ...headers, ...part, 'content-length': length }).end()
+    return
+  }
+  const body = await store.open(digest, size, ctx, range)
+  response.writeHead(status, { ...headers, ...part, 'content-length': length })
+  await pipeline(body, response, { signal: ctx.signal })
+}
+
+interface Range {
+  readonly offset: number
+  readonly length: number
+}
+
+/** One range (RFC 9110 §14); undefined for none, for several, and for a unit that we do not know: then all is sent. */
+export function parseRange(header: string | undefined, size: number): Range | undefined | 'unsatisfiable' {
+  const match = /^bytes=(\d*)-(\d*)$/.exec(header?.replaceAll(' ', '') ?? '')
+  if (match === null || (match[1] === '' && match[2] === '')) return undefined
+  if (match[1] === '') {
+    const length = Math.min(size, Number(match[2]))
+    return length === 0 ? 'unsatisfiable' : { offset: size - length, length }
+  }
+  const offset = Number(match[1])
+  const last = match[2] === '' ? size - 1 : Math.min(size - 1, Number(match[2]))
+  if (match[2] !== '' && Number(match[2]) < offset) return undefined
+  return offset >= size ? 'unsatisfiable' : { offset, length: last - offset + 1 }
+}
