@@ -1,4 +1,5 @@
 import { MiB } from '../core/bytes.ts'
+import { parseClusterMetadata } from '../core/cluster-metadata.ts'
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
 import { familiarReference, type Reference } from '../core/reference.ts'
@@ -7,7 +8,7 @@ import { listManifests, readImage } from '../oci/document.ts'
 import type { BlobReader } from '../oci/ends.ts'
 import { listRootfs } from '../oci/list-rootfs.ts'
 import { readImageFile } from '../oci/read-image-file.ts'
-import { type DeployImage, type DeployPlatform, parseMetadata } from './deploy-image.ts'
+import type { DeployImage, DeployPlatform } from './deploy-image.ts'
 
 /** A cluster image of the store, as deploying sees it. @throws IMAGE_INVALID where it is no cluster image. */
 export async function openDeployImage(
@@ -34,7 +35,7 @@ export async function openDeployImage(
     platforms.push({
       platform: image.platform,
       digest: descriptor.digest,
-      metadata: parseMetadata(text.toString('utf8'), reference),
+      metadata: parseClusterMetadata(text.toString('utf8')),
       listRootfs: context => listRootfs(source, layers, context),
     })
   }

@@ -1,0 +1,52 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { CloudimgError, errnoOf } from '../core/error.ts'
+import { readFileIfPresent, withFileErrors } from '../io/files.ts'
+
+/**
+ * One run of ours at a time for one cluster: a second one would find the first one's journal and take its place.
+ * A file that names a process; one that a dead process left is replaced. Other operators are kept out by the hosts' locks.
+ */
+export async function withClaim<T>(directory: string, work: () => Promise<T>): Promise<T> {
+  const path = join(directory, 'running')
+  await withFileErrors('writing', path, () => claim(directory, path))
+  try {
+    return await work()
+  } finally {
+    await rm(path, { force: true })
+  }
+}
+
+async function claim(directory: string, path: string): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await writeFile(path, `${process.pid}\n`, { flag: 'wx', mode: 0o600 })
+      return
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw error
+    }
+    const pid = Number((await readFileIfPresent(path))?.toString('utf8'))
+    if (isAlive(pid) || attempt === 3) {
+      throw new CloudimgError(
+        'CLUSTER_LOCKED',
+        `working on the cluster of "${directory}": process ${pid} of this machine is at it`,
+        {
+          hint: `wait for it; if process ${pid} is no cloudimg, remove "${path}"`,
+          data: { pid },
+        },
+      )
+    }
+    await rm(path, { force: true })
+  }
+}
+
+function isAlive(pid: number): boolean {
+  if (!Number.isInteger(pid) || pid <= 0) return false
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return errnoOf(error) === 'EPERM'
+  }
+}

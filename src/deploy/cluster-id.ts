@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import type { Digest } from '../core/digest.ts'
+import type { HostFacts } from '../host/facts.ts'
+
+const nodeRecord = z.object({
+  cluster: z.string().optional(),
+  role: z.string().optional(),
+  digest: z.string().optional(),
+  version: z.string().optional(),
+  name: z.string().optional(),
+})
+
+/** What node.json on a host says it is. */
+export interface NodeRecord {
+  readonly cluster: string | undefined
+  readonly role: string | undefined
+  readonly digest: Digest | undefined
+  readonly version: string | undefined
+}
+
+export function readNodeRecord(facts: HostFacts): NodeRecord | undefined {
+  if (facts.cloudimg.node === undefined) return undefined
+  try {
+    const { cluster, role, digest, version } = nodeRecord.parse(JSON.parse(facts.cloudimg.node))
+    return {
+      cluster: cluster || undefined,
+      role: role || undefined,
+      digest: (digest || undefined) as Digest | undefined,
+      version: version || undefined,
+    }
+  } catch {
+    return { cluster: undefined, role: undefined, digest: undefined, version: undefined }
+  }
+}
+
+/**
+ * The id that the first server has, or would be given. It is derived, not drawn by lot, so that a run that was cut off
+ * before anything was written finds its journal again. Cloned machines share a machine id; their addresses differ.
+ */
+export function clusterId(firstServer: HostFacts): string {
+  const known = readNodeRecord(firstServer)?.cluster
+  if (known !== undefined) return known
+  const addresses = firstServer.interfaces.flatMap(entry => entry.addresses).sort()
+  const seed = [firstServer.machineId, firstServer.hostname, ...addresses].join('\n')
+  return `c-${createHash('sha256').update(seed).digest('hex').slice(0, 12)}`
+}

@@ -1,0 +1,24 @@
+import { randomBytes } from 'node:crypto'
+import type { Context } from '../core/context.ts'
+import type { HostAddress } from '../host/address.ts'
+import { connectHost } from '../host/connect.ts'
+import type { Host } from '../host/host.ts'
+import type { SshOptions } from '../host/openssh.ts'
+
+/** Where a deployment touches the world; tests give other ends. */
+export interface Ends {
+  connect(address: HostAddress, options: SshOptions, ctx: Context): Promise<Host>
+  /** Milliseconds since 1970. */
+  now(): number
+  /** The name of a new operation: sorts by time, and is unique. */
+  newOp(): string
+  /** Between two looks at something that is becoming ready. */
+  readonly pollMs: number
+}
+
+export const realEnds: Ends = {
+  connect: connectHost,
+  now: () => Date.now(),
+  newOp: () => `${new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '')}-${randomBytes(3).toString('hex')}`,
+  pollMs: 2000,
+}

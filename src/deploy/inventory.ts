@@ -1,0 +1,52 @@
+import { CloudimgError } from '../core/error.ts'
+import { type HostAddress, parseHostAddress, thisMachine } from '../host/address.ts'
+import type { Role } from '../runtime/runtime.ts'
+
+export interface InventoryEntry {
+  readonly address: HostAddress
+  readonly role: Role
+}
+
+/** Servers first; order is the user's. */
+export type Inventory = readonly InventoryEntry[]
+
+/**
+ * Which machines become what; none named means this machine, as a server.
+ * @throws USAGE for a host named twice or agents without a server; UNSUPPORTED for several servers.
+ */
+export function parseInventory(servers: readonly string[], agents: readonly string[]): Inventory {
+  if (servers.length === 0 && agents.length === 0) return [{ address: thisMachine, role: 'server' }]
+  if (servers.length === 0)
+    throw new CloudimgError('USAGE', 'planning a cluster: agents but no server', {
+      hint: 'name the server with --servers HOST',
+    })
+  const entries = [...servers.map(text => entry(text, 'server')), ...agents.map(text => entry(text, 'agent'))]
+  refuseDuplicates(entries)
+  if (servers.length > 1) {
+    throw new CloudimgError(
+      'UNSUPPORTED',
+      `planning a cluster of ${servers.length} servers: this version of cloudimg deploys one server and any number of agents`,
+      { hint: `name one host with --servers, and the others with --agents` },
+    )
+  }
+  return entries
+}
+
+function entry(text: string, role: Role): InventoryEntry {
+  return { address: parseHostAddress(text), role }
+}
+
+function refuseDuplicates(entries: readonly InventoryEntry[]): void {
+  const seen = new Map<string, Role>()
+  for (const { address, role } of entries) {
+    const key = `${address.host.toLowerCase()} ${address.port ?? 22}`
+    const before = seen.get(key)
+    if (before !== undefined) {
+      const how = before === role ? `twice as ${role}` : `as ${before} and as ${role}`
+      throw new CloudimgError('USAGE', `planning a cluster: host "${address.name}" is named ${how}`, {
+        hint: 'name every host once; a server runs workloads too',
+      })
+    }
+    seen.set(key, role)
+  }
+}

@@ -1,0 +1,101 @@
+import { open, type FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+import { mkdir } from 'node:fs/promises'
+import { z } from 'zod'
+import { MiB } from '../core/bytes.ts'
+import { compareBytes, readFileIfPresent, readdirIfPresent, syncDirectory, withFileErrors } from '../io/files.ts'
+
+const lineSchema = z.object({
+  v: z.literal(1),
+  op: z.string(),
+  seq: z.number(),
+  /** Milliseconds since 1970. */
+  t: z.number(),
+  host: z.string().optional(),
+  step: z.string().optional(),
+  event: z.enum(['begin', 'resume', 'start', 'done', 'failed', 'end']),
+  /** What was asked, in `begin`: a command with the same text resumes this operation. */
+  command: z.string().optional(),
+  epoch: z.number().optional(),
+  message: z.string().optional(),
+})
+
+export type JournalLine = z.infer<typeof lineSchema>
+export type JournalEntry = Omit<JournalLine, 'v' | 'op' | 'seq' | 't'>
+
+/** The record of one operation. What is written has reached the disk when `write` returns. */
+export interface Journal {
+  readonly op: string
+  readonly path: string
+  /** Lines of earlier, interrupted runs of the same operation. */
+  readonly earlier: readonly JournalLine[]
+  write(entry: JournalEntry): Promise<void>
+  close(): Promise<void>
+}
+
+/** Only whole, valid lines count: the last one may be torn by a crash, and says nothing then. */
+export function parseJournal(text: string): readonly JournalLine[] {
+  return text.split('\n').flatMap(line => {
+    try {
+      return [lineSchema.parse(JSON.parse(line))]
+    } catch {
+      return []
+    }
+  })
+}
+
+export interface OpenJournal {
+  readonly directory: string
+  /** The whole of what is asked, as one text. */
+  readonly command: string
+  readonly newOp: string
+  readonly now: () => number
+}
+
+/** Goes on with the latest operation for the same command that has not ended, else begins a new one. */
+export async function openJournal({ directory, command, newOp, now }: OpenJournal): Promise<Journal> {
+  const unfinished = await findUnfinished(directory, command)
+  const op = unfinished?.op ?? newOp
+  const path = join(directory, `${op}.jsonl`)
+  const handle = await withFileErrors('writing', path, async () => {
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    const opened = await open(path, 'a', 0o600)
+    await syncDirectory(directory)
+    return opened
+  })
+  const earlier = unfinished?.lines ?? []
+  let seq = Math.max(0, ...earlier.map(line => line.seq))
+  const journal: Journal = {
+    op,
+    path,
+    earlier,
+    write: entry => append(handle, path, { v: 1, op, seq: ++seq, t: now(), ...entry }),
+    close: () => handle.close(),
+  }
+  // A torn line is closed first, so that it does not swallow the next one.
+  if (unfinished !== undefined && !unfinished.text.endsWith('\n')) await handle.write('\n')
+  await journal.write({ event: unfinished === undefined ? 'begin' : 'resume', command })
+  return journal
+}
+
+/** Hosts work side by side, but a line is one write to a file opened for appending: lines never mix. */
+async function append(handle: FileHandle, path: string, line: JournalLine): Promise<void> {
+  await withFileErrors('writing', path, async () => {
+    await handle.write(`${JSON.stringify(line)}\n`)
+    await handle.sync()
+  })
+}
+
+async function findUnfinished(
+  directory: string,
+  command: string,
+): Promise<{ readonly op: string; readonly text: string; readonly lines: readonly JournalLine[] } | undefined> {
+  const names = (await readdirIfPresent(directory)).filter(name => name.endsWith('.jsonl')).sort(compareBytes)
+  const newest = names.at(-1)
+  if (newest === undefined) return undefined
+  const text = (await readFileIfPresent(join(directory, newest), 256 * MiB))?.toString('utf8') ?? ''
+  const lines = parseJournal(text)
+  const begin = lines.find(line => line.event === 'begin')
+  if (begin?.command !== command || lines.some(line => line.event === 'end')) return undefined
+  return { op: newest.slice(0, -'.jsonl'.length), text, lines }
+}

@@ -1,0 +1,85 @@
+import { type Context, type Task, withTask } from '../core/context.ts'
+import { hexOf } from '../core/digest.ts'
+import type { Host } from '../host/host.ts'
+import type { Op } from '../runtime/step.ts'
+import type { Holes } from './holes.ts'
+import { callInstaller, type Lease } from './installer.ts'
+import type { Sources } from './sources.ts'
+
+export interface Tools {
+  readonly holes: Holes
+  readonly sources: Sources
+  readonly lease: Lease
+}
+
+// $1 target, $2 mode; the content is stdin, which may hold a token: never readable by others, not even for a moment.
+const writeScript = `set -e; umask 077; d=$(dirname "$1"); [ -d "$d" ] || mkdir -p "$d"
+cat > "$1.cloudimg-new"; chmod "$2" "$1.cloudimg-new"; sync "$1.cloudimg-new" 2>/dev/null || sync; mv -f "$1.cloudimg-new" "$1"`
+
+// Lines of MODE SHA256 on stdin, each followed by the two paths. What is there and equal stays; a link costs no space.
+const copyScript = `set -e; umask 022
+while read -r mode sum && IFS= read -r from && IFS= read -r to; do
+  mkdir -p "$(dirname "$to")"; rm -f "$to"
+  ln "$from" "$to" 2>/dev/null || cp "$from" "$to"
+  [ "$(sha256sum < "$to" | cut -d ' ' -f 1)" = "$sum" ] || { rm -f "$to"; echo "\\"$from\\" is not what its list says" >&2; exit 1; }
+  [ "$(stat -c %a "$to")" = "$mode" ] || { cp "$to" "$to.cloudimg-new"; chmod "$mode" "$to.cloudimg-new"; mv -f "$to.cloudimg-new" "$to"; }
+done`
+
+/** Carries out one op. True where the host is not as it was. */
+export async function perform(op: Op, host: Host, tools: Tools, ctx: Context): Promise<boolean> {
+  switch (op.op) {
+    case 'file': {
+      const input = await tools.holes.fill(op.content, ctx)
+      const argv = ['sh', '-c', writeScript, 'write-file', op.path, op.mode.toString(8)]
+      await host.exec(argv, { input, secrets: tools.holes.secrets() }, ctx)
+      return true
+    }
+    case 'upload':
+      return (await upload(op, host, tools, ctx)) === 'sent'
+    case 'unpack':
+      await withTask(ctx, `sending small files to ${host.name}`, async task => {
+        const total = op.entries.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0)
+        await host.unpack(
+          op.directory,
+          tools.sources.tar(op.entries, ctx, done => task.progress(done, total)),
+          ctx,
+        )
+      })
+      return true
+    case 'copy': {
+      const input = op.files
+        .map(file => `${file.mode.toString(8)} ${hexOf(file.digest)}\n${file.from}\n${file.to}\n`)
+        .join('')
+      await host.exec(['sh', '-c', copyScript, 'copy-files'], { input }, ctx)
+      return true
+    }
+    case 'exec':
+      await host.exec(op.argv, { secrets: tools.holes.secrets() }, ctx)
+      return true
+    case 'installer': {
+      const work = async (task: Task): Promise<boolean> =>
+        (await callInstaller(host, op, tools.lease, ctx, task)).changed
+      return await withTask(ctx, `cloudimg-node ${op.verb} on ${host.name}`, work, 'items')
+    }
+  }
+}
+
+async function upload(
+  op: Extract<Op, { op: 'upload' }>,
+  host: Host,
+  tools: Tools,
+  ctx: Context,
+): Promise<'sent' | 'unchanged'> {
+  return await withTask(ctx, `sending ${op.path} to ${host.name}`, async task => {
+    const file = {
+      to: op.path,
+      mode: op.mode,
+      size: op.size,
+      digest: op.digest,
+      open: (offset: number, ctx: Context) => tools.sources.open(op.digest, offset, ctx),
+    }
+    const outcome = await host.upload(file, ctx, sent => task.progress(sent, op.size))
+    task.end(outcome === 'sent' ? 'done' : 'skipped')
+    return outcome
+  })
+}

@@ -1,0 +1,106 @@
+import { join } from 'node:path/posix'
+import type { Digest } from '../../core/digest.ts'
+import type { Cluster, PlannedNode } from '../runtime.ts'
+import type { DeployStep, Op, Probe } from '../step.ts'
+import { renderConfig } from './config.ts'
+import { k3sPaths, unitOf } from './paths.ts'
+
+/** Puts program and image archive in their places; nothing is started. */
+export function installSteps(node: PlannedNode, cluster: Cluster): readonly DeployStep[] {
+  return [
+    {
+      id: `install/${node.host}`,
+      host: node.host,
+      sentence: `install k3s ${cluster.version ?? 'of the image'}: the program and its image archive, nothing started`,
+      do: [installer(node, 'install', [], cluster.timeoutSeconds)],
+      done: {
+        probe: 'all',
+        of: [
+          { probe: 'files', files: installedFiles(node) },
+          {
+            probe: 'command',
+            argv: ['readlink', join(k3sPaths.state, 'current')],
+            expect: { stdout: node.rootfs.directory },
+          },
+        ],
+      },
+      assumes: sameNodeAsSeen(node),
+      undo: { kind: 'compensating', do: [installer(node, 'remove', [], cluster.timeoutSeconds)] },
+    },
+  ]
+}
+
+/** The first server. Its data is the cluster's: from here there is no way back but `reset`. */
+export function initSteps(node: PlannedNode, cluster: Cluster): readonly DeployStep[] {
+  return [bringUp(node, cluster, 'init', `start k3s as the first server, node "${node.name}" at ${node.address}`)]
+}
+
+export function joinSteps(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[] {
+  const sentence = `start k3s as an agent, node "${node.name}" at ${node.address}, of the server at ${via.address}`
+  return [bringUp(node, cluster, 'join', sentence, via)]
+}
+
+function bringUp(
+  node: PlannedNode,
+  cluster: Cluster,
+  verb: 'init' | 'join',
+  sentence: string,
+  via?: PlannedNode,
+): DeployStep {
+  const content = renderConfig(node, cluster, via)
+  const flags = { config: k3sPaths.pendingConfig, 'node-name': node.name, cluster: cluster.id }
+  const role = verb === 'join' ? { role: node.role } : {}
+  const args = Object.entries({ ...flags, ...role }).flatMap(([name, value]) => [`--${name}`, value])
+  return {
+    id: `${verb}/${node.host}`,
+    host: node.host,
+    sentence,
+    do: [
+      { op: 'file', path: k3sPaths.pendingConfig, mode: 0o600, content },
+      installer(node, verb, args, cluster.timeoutSeconds),
+      { op: 'exec', argv: ['rm', '-f', k3sPaths.pendingConfig] },
+    ],
+    done: {
+      probe: 'all',
+      of: [
+        { probe: 'content', path: k3sPaths.config, content },
+        command('systemctl', 'is-active', '--quiet', `${unitOf(node.role)}.service`),
+        command('systemctl', 'is-enabled', '--quiet', `${unitOf(node.role)}.service`),
+        command('grep', '-q', node.rootfs.digest, join(k3sPaths.state, 'node.json')),
+      ],
+    },
+    assumes: sameNodeAsSeen(node),
+    undo: 'none',
+  }
+}
+
+function installer(node: PlannedNode, verb: string, args: readonly string[], timeoutSeconds: number): Op {
+  return {
+    op: 'installer',
+    verb,
+    rootfs: node.rootfs.directory,
+    args: ['--digest', node.rootfs.digest, ...args],
+    timeoutSeconds,
+  }
+}
+
+function command(...argv: string[]): Probe {
+  return { probe: 'command', argv, expect: 'zero' }
+}
+
+/** Nobody may have made the machine another cluster's node since we looked. */
+function sameNodeAsSeen(node: PlannedNode): Probe {
+  const file = join(k3sPaths.state, 'node.json')
+  const ours = `grep -q '"digest":"${node.rootfs.digest}"' ${file}`
+  return command('sh', '-c', `[ ! -e ${file} ] || ${ours}`, 'node-unchanged')
+}
+
+function installedFiles(node: PlannedNode): readonly { readonly path: string; readonly digest: Digest }[] {
+  const { arch } = node.facts.platform
+  const archive = new RegExp(`^images/(k3s-airgap-images-${arch}\\.tar(?:\\.gz|\\.zst)?)$`)
+  return [...node.rootfs.files].flatMap(([path, { digest }]) => {
+    if (path === 'bin/k3s') return [{ path: k3sPaths.program, digest }]
+    const name = archive.exec(path)?.[1]
+    return name === undefined ? [] : [{ path: join(k3sPaths.images, name), digest }]
+  })
+}

@@ -1,0 +1,90 @@
+import type { RuntimeName } from '../core/cluster-metadata.ts'
+import type { Context } from '../core/context.ts'
+import type { Digest } from '../core/digest.ts'
+import type { HostFacts } from '../host/facts.ts'
+import type { ReadonlyHost } from '../host/host.ts'
+import type { Finding } from './finding.ts'
+import type { DeployStep } from './step.ts'
+
+export type Role = 'server' | 'agent'
+
+/** A machine as the plan sees it: what it shall be, what it is, and what it is given. */
+export interface PlannedNode {
+  /** As the user named the machine. */
+  readonly host: string
+  /** As the cluster names it: the machine's host name in lower case. */
+  readonly name: string
+  readonly role: Role
+  /** Its address in the cluster, and the interface that has it. */
+  readonly address: string
+  readonly interface: string
+  readonly facts: HostFacts
+  readonly rootfs: NodeRootfs
+}
+
+/** The tree of the node's own platform, as it lies or will lie on the host. */
+export interface NodeRootfs {
+  readonly directory: string
+  readonly digest: Digest
+  /** Regular files by path in the rootfs. */
+  readonly files: ReadonlyMap<string, { readonly digest: Digest; readonly size: number }>
+}
+
+export type ConfigValue = string | number | boolean | readonly (string | number)[]
+export type ConfigMap = Readonly<Record<string, ConfigValue>>
+
+/** What all nodes share. */
+export interface Cluster {
+  readonly id: string
+  /** `v1.31.4+k3s1`; undefined where the image does not tell. */
+  readonly version: string | undefined
+  readonly hasFeature: (name: string) => boolean
+  /** Beyond the addresses of the servers: names by which clients reach the API. */
+  readonly tlsSans: readonly string[]
+  /** Further keys of the runtime's own configuration, by role. */
+  readonly config: Readonly<Record<Role, ConfigMap>>
+  /** How long one node may take to come up. */
+  readonly timeoutSeconds: number
+}
+
+/** Where a hole's value comes from: read back from a host that has it, else made up once. */
+export interface HoleSource {
+  readonly hole: string
+  readonly host: string
+  readonly path: string
+  /** Finds the value in the file's text. */
+  readonly find: (text: string) => string | undefined
+  readonly make: () => string
+}
+
+export interface NodeStatus {
+  readonly name: string
+  readonly ready: boolean
+  readonly version: string
+  /** Why it is not ready, in the kubelet's words. */
+  readonly reason: string
+}
+
+/**
+ * One distribution's way of doing things to one node, as steps. Order, parallelism and waiting belong to the phases.
+ * Looking methods get hosts that cannot be changed. @throws UNSUPPORTED from whatever a runtime cannot do; it never pretends.
+ */
+export interface Runtime {
+  readonly name: RuntimeName
+  /** Pure: what of this machine would keep the runtime from working. */
+  requirements(node: PlannedNode, cluster: Cluster): readonly Finding[]
+  holes(firstServer: PlannedNode): readonly HoleSource[]
+  install(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
+  init(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
+  join(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
+  upgrade(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
+  remove(node: PlannedNode, via: PlannedNode): readonly DeployStep[]
+  reset(node: PlannedNode): readonly DeployStep[]
+
+  /** All nodes of the cluster, as a server sees them. */
+  nodes(server: ReadonlyHost, ctx: Context): Promise<readonly NodeStatus[]>
+  /** The names of the images that a node has: tags and digests, in full. */
+  images(node: ReadonlyHost, ctx: Context): Promise<readonly string[]>
+  /** A kubeconfig that works from elsewhere. */
+  kubeconfig(server: ReadonlyHost, address: string, ctx: Context): Promise<string>
+}

@@ -1,0 +1,99 @@
+import type { Digest } from '../core/digest.ts'
+
+/** A value known only at run time (a token): named in the plan, never printed. */
+export interface Hole {
+  readonly hole: string
+  readonly secret: boolean
+}
+export type Content = readonly (string | Hole)[]
+
+/** What of a rootfs goes to a host in one stream: small files, and what has no content. */
+export type TreeEntry =
+  | {
+      readonly type: 'file'
+      readonly path: string
+      readonly mode: number
+      readonly size: number
+      readonly digest: Digest
+    }
+  | { readonly type: 'directory'; readonly path: string; readonly mode: number }
+  | { readonly type: 'symlink'; readonly path: string; readonly target: string }
+
+/** One change to one host, as data. Bytes are named by digest, secrets by holes. */
+export type Op =
+  | { readonly op: 'file'; readonly path: string; readonly mode: number; readonly content: Content }
+  | {
+      readonly op: 'upload'
+      readonly path: string
+      readonly mode: number
+      readonly digest: Digest
+      readonly size: number
+    }
+  | { readonly op: 'unpack'; readonly directory: string; readonly entries: readonly TreeEntry[] }
+  /** Files that another rootfs on the same host has already. */
+  | {
+      readonly op: 'copy'
+      readonly files: readonly {
+        readonly from: string
+        readonly to: string
+        readonly mode: number
+        readonly digest: Digest
+      }[]
+    }
+  | { readonly op: 'exec'; readonly argv: readonly string[] }
+  /** A verb of the image's own installer, run detached so that it outlives the connection. */
+  | {
+      readonly op: 'installer'
+      readonly verb: string
+      readonly rootfs: string
+      readonly args: readonly string[]
+      readonly timeoutSeconds: number
+    }
+
+/** What makes a step needless (before) and proves it (after). Looking only. */
+export type Probe =
+  | { readonly probe: 'files'; readonly files: readonly { readonly path: string; readonly digest: Digest }[] }
+  /** The text, exactly; a hole that has no value yet stands for any value. */
+  | { readonly probe: 'content'; readonly path: string; readonly content: Content }
+  | {
+      readonly probe: 'command'
+      readonly argv: readonly string[]
+      readonly expect: 'zero' | { readonly stdout: string }
+    }
+  | { readonly probe: 'all'; readonly of: readonly Probe[] }
+
+export type Undo = { readonly kind: 'exact' | 'compensating'; readonly do: readonly Op[] } | 'none'
+
+export interface DeployStep {
+  /** Stable over plans: the idempotence key, and how the journal names it. */
+  readonly id: string
+  readonly host: string
+  /** What people read, in the infinitive: "start k3s as a server". */
+  readonly sentence: string
+  readonly do: readonly Op[]
+  readonly done: Probe
+  /** What the plan found and relies on; if it no longer holds, the plan is stale. */
+  readonly assumes?: Probe
+  /** The first step without undo is the plan's point of no return. */
+  readonly undo: Undo
+}
+
+export function hole(name: string): Hole {
+  return { hole: name, secret: true }
+}
+
+/** For people and plans: every hole as `<name>`. */
+export function printContent(content: Content): string {
+  return content.map(part => (typeof part === 'string' ? part : `<${part.hole}>`)).join('')
+}
+
+/** True where `text` is the content; holes that `values` does not know match anything on their line. */
+export function matchesContent(text: string, content: Content, values: ReadonlyMap<string, string>): boolean {
+  const escape = (part: string): string => part.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
+  const pattern = content.map(part => {
+    if (typeof part === 'string') return escape(part)
+    const value = values.get(part.hole)
+    return value === undefined ? '[^\\n"]+' : escape(value)
+  })
+  return new RegExp(`^${pattern.join('')}$`).test(text)
+}

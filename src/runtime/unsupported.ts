@@ -1,0 +1,32 @@
+import type { RuntimeName } from '../core/cluster-metadata.ts'
+import { CloudimgError } from '../core/error.ts'
+import type { Runtime } from './runtime.ts'
+
+/** A clear refusal, for what a runtime cannot do. */
+export function unsupported(runtime: RuntimeName, what: string, hint?: string): CloudimgError {
+  return new CloudimgError('UNSUPPORTED', `${what} with ${runtime}: this version of cloudimg cannot do it`, {
+    ...(hint === undefined ? {} : { hint }),
+    data: { runtime },
+  })
+}
+
+/** A runtime that images may name and that cannot be deployed. */
+export function undeployable(name: RuntimeName): Runtime {
+  const refuse = (): never => {
+    throw unsupported(name, 'deploying a cluster', 'images of it can be built, pushed and saved; deploy k3s images')
+  }
+  return {
+    name,
+    requirements: refuse,
+    holes: refuse,
+    install: refuse,
+    init: refuse,
+    join: refuse,
+    upgrade: refuse,
+    remove: refuse,
+    reset: refuse,
+    nodes: refuse,
+    images: refuse,
+    kubeconfig: refuse,
+  }
+}
