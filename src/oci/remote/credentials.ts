@@ -109,7 +109,8 @@ function readEntry(entry: AuthEntry, file: string, key: string): Credential | un
     const colon = text.indexOf(':')
     if (colon < 0)
       throw new CloudimgError('USAGE', `reading credentials for "${key}" from "${file}": not USER:PASSWORD`)
-    return { kind: 'basic', username: text.slice(0, colon), password: text.slice(colon + 1) }
+    const [username, password] = [text.slice(0, colon), text.slice(colon + 1)]
+    return username === '<token>' ? { kind: 'identity-token', token: password } : { kind: 'basic', username, password }
   }
   if (!given(entry.username)) return undefined
   return { kind: 'basic', username: entry.username!, password: entry.password ?? '' }
