@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { Digest } from '../core/digest.ts'
 import type { HostFacts } from '../host/facts.ts'
+import type { PlannedNode } from '../runtime/runtime.ts'
 
 const nodeRecord = z.object({
   cluster: z.string().optional(),
@@ -38,10 +39,9 @@ export function readNodeRecord(facts: HostFacts): NodeRecord | undefined {
  * The id that the first server has, or would be given. It is derived, not drawn by lot, so that a run that was cut off
  * before anything was written finds its journal again. Cloned machines share a machine id; their addresses differ.
  */
-export function clusterId(firstServer: HostFacts): string {
-  const known = readNodeRecord(firstServer)?.cluster
+export function clusterId({ facts, address }: Pick<PlannedNode, 'facts' | 'address'>): string {
+  const known = readNodeRecord(facts)?.cluster
   if (known !== undefined) return known
-  const addresses = firstServer.interfaces.flatMap(entry => entry.addresses).sort()
-  const seed = [firstServer.machineId, firstServer.hostname, ...addresses].join('\n')
+  const seed = [facts.machineId, facts.hostname, address].join('\n')
   return `c-${createHash('sha256').update(seed).digest('hex').slice(0, 12)}`
 }

@@ -135,7 +135,7 @@ async function follow(host: Host, unit: string, ctx: Context, task: Task | undef
   let seen = 0
   for (let lost = 0; ;) {
     try {
-      const argv = ['sh', '-c', waitScript, 'installer-wait', unit, directory, String(seen), '10']
+      const argv = ['sh', '-c', waitScript, 'installer-wait', unit, directory, String(seen), '3']
       const { stdout } = await host.look(argv, ctx)
       lost = 0
       const { state, size, rest } = splitFirstLine(stdout)

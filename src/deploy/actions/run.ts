@@ -131,7 +131,7 @@ function makePlan(options: RunOptions, situation: Situation, runtime: Runtime, t
   const { metadata } = situation.rootfs[0].platform
   const wishes = options.cluster ?? {}
   const cluster: Cluster = {
-    id: clusterId(situation.nodes[0]!.facts),
+    id: clusterId(situation.nodes[0]!),
     version: metadata.version,
     hasFeature: name => metadata.features.includes(name),
     tlsSans: wishes.tlsSans ?? [],

@@ -81,7 +81,7 @@ function verifyStep(node: SituatedNode, timeoutSeconds: number): DeployStep {
   return {
     id: `send/${node.host}/verify`,
     host: node.host,
-    sentence: `verify all ${node.rootfs.files.size} files of ${directory}`,
+    sentence: `verify all ${node.rootfs.files.size} files by sha256`,
     do: [
       { op: 'file', path: `${directory}.sums`, mode: 0o600, content: [list] },
       { op: 'installer', verb: 'stage', rootfs: directory, args: [], timeoutSeconds },
