@@ -15,7 +15,7 @@ export interface DockerEngine extends AsyncDisposable {
   readonly socket: string
 }
 
-/** A dockerd with its own data, state and containerd. Three seconds to start. */
+/** A dockerd with its own data, state and containerd. Half a second to start on an idle machine. */
 export async function startDockerd(): Promise<DockerEngine> {
   const dockerd = await requireProgram({ program: 'dockerd', package: 'docker.io' })
   const docker = await requireProgram({ program: '/usr/bin/docker', package: 'docker.io' })
