@@ -2,14 +2,14 @@
 // Starts the program: the sources in a checkout, `dist/` in an installed package.
 // A checkout may stand on a machine whose own Node is too old: `npm ci` brought one along, and it takes over here.
 import { existsSync } from 'node:fs'
-import { enableCompileCache } from 'node:module'
+import module from 'node:module'
 import { fileURLToPath } from 'node:url'
 
 const needed = 24
 const bundledNode = fileURLToPath(new URL('../node_modules/.bin/node', import.meta.url))
 
 if (Number(process.versions.node.split('.')[0]) >= needed) {
-  enableCompileCache?.()
+  module.enableCompileCache?.()
   const source = new URL('../src/cli/main.ts', import.meta.url)
   const { main } = await import(existsSync(source) ? source.href : new URL('../dist/cli/main.js', import.meta.url).href)
   await main(process.argv.slice(2))

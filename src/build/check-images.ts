@@ -1,14 +1,10 @@
-import { join } from 'node:path'
-import { z } from 'zod'
-import { type Context, withTask } from '../core/context.ts'
-import { digestOf, hexOf } from '../core/digest.ts'
+import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
-import { readFileIfPresent, writeFileAtomic } from '../io/files.ts'
-import { listArchiveImages } from '../artifact/archive-images.ts'
 import type { Store } from '../oci/store/store.ts'
 import { type ImageRequest, parseImageList } from '../workload/image-list.ts'
 import { findManifestImages } from '../workload/manifest-images.ts'
-import type { BuildTree, TreeFile } from './tree.ts'
+import { archiveImages } from './known-archive-images.ts'
+import type { BuildTree } from './tree.ts'
 import { localPath, readTreeText } from './tree-content.ts'
 
 export interface ImageFindings {
@@ -63,22 +59,12 @@ async function imagesInArchives(store: Store, tree: BuildTree, ctx: Context): Pr
   for (const path of tree.list('images')) {
     const file = tree.get(path)
     if (file?.type !== 'file' || !/\.(?:tar|tgz|tzst)(?:\.(?:gz|zst))?$/.test(path)) continue
-    for (const name of await archiveImages(store, file, ctx)) present.add(name)
+    const { content } = file
+    const local = localPath(store, file)
+    if (local === undefined || content.from === 'memory') continue
+    const known = content.from === 'pool' ? { identity: content.digest, racy: false } : content
+    const archive = { path: local, name: path, identity: known.identity, racy: known.racy }
+    for (const name of await archiveImages(store, archive, ctx)) present.add(name)
   }
   return present
-}
-
-const namesSchema = z.array(z.string())
-
-// An archive is read once: what was found in it is remembered under what its bytes are known by.
-async function archiveImages(store: Store, file: TreeFile, ctx: Context): Promise<readonly string[]> {
-  const path = localPath(store, file)
-  if (path === undefined || file.content.from === 'memory') return []
-  const identity = file.content.from === 'pool' ? file.content.digest : file.content.identity
-  const record = join(store.layout.cache, 'archive-images', `${hexOf(digestOf(identity))}.json`)
-  const known = await readFileIfPresent(record)
-  if (known !== undefined) return namesSchema.parse(JSON.parse(known.toString('utf8')))
-  const names = await withTask(ctx, `reading the images of ${file.path}`, () => listArchiveImages(path, ctx))
-  if (file.content.from === 'pool' || !file.content.racy) await writeFileAtomic(record, JSON.stringify(names))
-  return names
 }

@@ -62,6 +62,7 @@ export function describeCluster(parts: MetadataParts): ClusterMetadata {
     sealed: unsealed.length === 0,
     unsealed: [...unsealed],
     artifacts,
+    features: [...new Set(templates.flatMap(template => template.features))].sort(),
     components: Object.assign({}, ...templates.map(template => template.components)) as Record<string, string>,
     images: [...new Set(parts.images)].sort(),
   }

@@ -110,7 +110,7 @@ class Planner {
   #planCopy(copy: Copy): void {
     const heredoc = copy.sources.find(isHeredoc)
     if (heredoc !== undefined) return this.#refuse('COPY of a here-document', heredoc.span)
-    const sources = copy.sources.map(source => this.#expand(source as Word))
+    const sources = copy.sources.map(source => this.#expand(source))
     const target = this.#expand(copy.target)
     const mode = this.#mode(copy)
     const owner = this.#owner(copy)

@@ -1,4 +1,4 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { readFileSync } from 'node:fs'
 import { exitCodeMeanings } from './exit-code.ts'
 import { onePlatform, parsePlatforms } from './image-argument.ts'

@@ -12,6 +12,7 @@ import { hostPlatform, type Platform } from '../../core/platform.ts'
 import { familiarReference, parseReference } from '../../core/reference.ts'
 import { limits } from '../../io/limits.ts'
 import { statIfPresent, withFileErrors } from '../../io/files.ts'
+import { mediaTypes } from '../../oci/descriptor.ts'
 import { readConfigFile } from '../config-file.ts'
 import type { Session } from '../session.ts'
 
@@ -60,9 +61,14 @@ export async function build(session: Session, contextDirectory: string, flags: B
     installer: flags.installer,
   }
   const result = await buildImage({ kubefile, context, platforms, buildArgs, tags, templates, options }, store, ctx)
-  const lock = await templates.finish(ctx)
+  const compressed = result.platforms.some(({ layers }) =>
+    layers.some(({ mediaType }) => mediaType === mediaTypes.layerZstd),
+  )
+  const { path, changed } = await templates.finish({ compressed }, ctx)
   const names = tags.map(familiarReference)
-  session.answer({ ...result, lock, tags: names }, () => (session.quiet ? result.index : describe(result, names)))
+  session.answer({ ...result, lock: { path, changed }, tags: names }, () =>
+    session.quiet ? result.index : describe(result, names),
+  )
 }
 
 /** `-f`, or Kubefile in the context. */
