@@ -207,6 +207,7 @@ class Repository implements RemoteRepository {
   async *tags(ctx: Context): AsyncGenerator<string> {
     const first = `/v2/${this.#repository}/tags/list?n=${tagsPerPage}`
     let next: string | URL | undefined = first
+    let last: string | undefined
     while (next !== undefined) {
       const response = await this.#client.request(
         {
@@ -222,7 +223,10 @@ class Repository implements RemoteRepository {
       )
       const names = readTags(await readBody(response, limits.manifestBytes))
       yield* names
-      next = nextPage(response)
+      // A full page without a link comes from a registry that pages by `last` alone, or that has no more.
+      const end = names.length >= tagsPerPage && response.headers.link === undefined ? names.at(-1) : undefined
+      next = nextPage(response) ?? (end === undefined || end === last ? undefined : `${first}&last=${end}`)
+      last = end
     }
   }
 }
