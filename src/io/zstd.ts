@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream'
 import { createZstdDecompress, constants, zstdCompress } from 'node:zlib'
 import { promisify } from 'node:util'
 import { MiB } from '../core/bytes.ts'
@@ -44,10 +45,7 @@ async function* decodeFrame(input: FrameInput, what: string): AsyncGenerator<Buf
   const decoder = createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: 27 } })
   const feeding = (async () => {
     for await (const part of frameParts(input)) {
-      if (!decoder.write(part))
-        await new Promise<void>(resolve => {
-          decoder.once('drain', resolve).once('close', resolve)
-        })
+      if (!decoder.write(part)) await drained(decoder)
       if (decoder.destroyed) return
     }
     decoder.end()
@@ -64,6 +62,17 @@ async function* decodeFrame(input: FrameInput, what: string): AsyncGenerator<Buf
   } finally {
     decoder.destroy()
   }
+}
+
+// Both listeners go when one has spoken: a long frame would pile them up.
+async function drained(decoder: Writable): Promise<void> {
+  await new Promise<void>(resolve => {
+    const done = (): void => {
+      decoder.off('drain', done).off('close', done)
+      resolve()
+    }
+    decoder.on('drain', done).on('close', done)
+  })
 }
 
 // The bytes of exactly one frame: header, blocks up to the one marked last, checksum.
