@@ -55,8 +55,9 @@ export function wordsOf(args: Arguments): readonly Range[] | undefined {
     return wrongArguments(args, count === 0 ? `${kind} has no arguments` : `${kind} has too few arguments`)
   }
   const extra = words[max]
+  const comment = max === Infinity ? undefined : words.slice(min).find(({ start }) => args.line.text[start] === '#')
+  if (comment !== undefined) return commentBehind(args, comment)
   if (extra !== undefined) {
-    if (args.line.text[extra.start] === '#') return commentBehind(args, extra)
     return wrongArguments(args, `${kind} has too many arguments`, { start: extra.start, end: args.line.text.length })
   }
   return words

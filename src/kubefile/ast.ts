@@ -197,9 +197,18 @@ export function isFlagOn(instruction: Pick<Instruction, 'flags'>, name: string):
   return flag !== undefined && (flag.value === undefined || flag.value.text.toLowerCase() === 'true')
 }
 
+/** The span of `word.text[start, end)`; the whole word where a continuation or JSON escape makes the exact place unknown. */
+export function spanInWord({ text, span }: Word, start: number, end: number): Span {
+  const isExact = span.end.line === span.start.line && span.end.offset - span.start.offset === text.length
+  return isExact ? { start: moved(span.start, start), end: moved(span.start, end) } : span
+}
+
+function moved({ offset, line, column }: Position, by: number): Position {
+  return { offset: offset + by, line, column: column + by }
+}
+
 /** The instruction's word itself: where a message about the whole instruction points. */
 export function keywordSpan(instruction: Pick<Instruction, 'kind' | 'span'>): Span {
   const { start } = instruction.span
-  const { length } = instruction.kind
-  return { start, end: { offset: start.offset + length, line: start.line, column: start.column + length } }
+  return { start, end: moved(start, instruction.kind.length) }
 }

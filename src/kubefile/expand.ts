@@ -1,6 +1,6 @@
 import { CloudimgError } from '../core/error.ts'
-import type { Diagnostic, Span } from '../core/diagnostic.ts'
-import type { Escape, Word } from './ast.ts'
+import type { Diagnostic } from '../core/diagnostic.ts'
+import { type Escape, type Word, spanInWord } from './ast.ts'
 import {
   SubstitutionPatternError,
   parseSubstitutionPattern,
@@ -86,17 +86,9 @@ export function expansionDiagnostic(error: ExpansionError, word: Word): Diagnost
     severity: 'error',
     rule: 'expansion',
     message: error.reason,
-    span: partOf(word, error.index, error.end),
+    span: spanInWord(word, error.index, error.end),
     ...(error.hint === undefined ? {} : { hint: error.hint }),
   }
-}
-
-function partOf({ text, span }: Word, index: number, end: number): Span {
-  const { start } = span
-  const isExact = span.end.offset - start.offset === text.length && span.end.line === start.line
-  if (!isExact) return span
-  const place = (by: number) => ({ offset: start.offset + by, line: start.line, column: start.column + by })
-  return { start: place(index), end: place(end) }
 }
 
 interface Piece {
@@ -253,7 +245,13 @@ function readSubstitution(cursor: Cursor, start: number): string {
   const isColon = text[cursor.at] === ':'
   const operator = text[isColon ? cursor.at + 1 : cursor.at]
   if (operator === undefined) throw new MissingStop('}')
-  if (name === '') fail(cursor, 'bad substitution: "${" is not followed by a name', start)
+  if (name === '')
+    fail(
+      cursor,
+      'bad substitution: no name stands behind "${"',
+      start,
+      `write \${NAME}, or ${cursor.escape}$ for the character`,
+    )
   cursor.at += isColon ? 2 : 1
   if (operator === '}' && !isColon) return valueOf(cursor, name)
   if (operator === '-' || operator === '+' || operator === '?') {

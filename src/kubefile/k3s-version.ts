@@ -5,7 +5,7 @@ const nearly = /^v?(\d+\.\d+\.\d+(?:-rc\d+)?)(?:[+-](k3s\d+))?$/
 export function explainK3sVersion(version: string): { readonly message: string; readonly hint: string } | undefined {
   if (release.test(version) || !/^v?\d+\.\d+\.\d+/.test(version)) return undefined
   const match = nearly.exec(version)
-  const message = `"${version}" is no k3s release: they are called v1.31.4+k3s1`
+  const message = `"${version}" is no k3s release; releases are named like v1.31.4+k3s1`
   if (match === null) return { message, hint: 'write a release such as v1.31.4+k3s1, or a channel such as stable' }
   return { message, hint: `write v${match[1]}+${match[2] ?? 'k3s1'}` }
 }

@@ -39,7 +39,7 @@ interface Lexer {
   comments: string[]
 }
 
-const directivePattern = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$/
+const directivePattern = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*)$/s
 const directiveNames = new Set(['syntax', 'escape', 'check'])
 
 /** Text → logical lines. Never throws; what is wrong is in `diagnostics`. */
@@ -76,7 +76,7 @@ function readDirectives(lexer: Lexer): void {
     const blanks = skipBlanks(line.text, 0)
     const match = directivePattern.exec(line.text.slice(blanks))
     const name = match?.[1]?.toLowerCase()
-    const value = match?.[2]
+    const value = match?.[2]?.trimEnd()
     if (name === undefined || value === undefined || !directiveNames.has(name)) return
     addDirective(lexer, { name, value, span: spanAt(lexer.lines, line.start + blanks, line.end) })
   }
@@ -128,7 +128,7 @@ function readLogicalLine(lexer: Lexer): LogicalLine | undefined {
       }
     }
   }
-  const length = trimmedEnd(joined.text)
+  const length = joinedEnd(joined.text, lexer.escape)
   if (length === 0) return undefined
   if (blankLine !== undefined) warnOfBlankLine(lexer, blankLine)
   const text = { lines: lexer.lines, text: joined.text.slice(0, length), offsets: joined.offsets.slice(0, length) }
@@ -141,6 +141,13 @@ function readLogicalLine(lexer: Lexer): LogicalLine | undefined {
 function continuationIndex(text: string, escape: Escape): number | undefined {
   const last = trimmedEnd(text) - 1
   return text[last] === escape && text[last - 1] !== escape ? last : undefined
+}
+
+/** Without the blanks at the end, and without an escape character that would then stand last and continue the line. */
+function joinedEnd(text: string, escape: Escape): number {
+  const end = trimmedEnd(text)
+  const continued = continuationIndex(text.slice(0, end), escape)
+  return continued === undefined ? end : joinedEnd(text.slice(0, continued), escape)
 }
 
 function append(to: { text: string; offsets: number[] }, line: PhysicalLine, from: number, end: number): void {

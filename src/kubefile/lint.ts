@@ -1,7 +1,16 @@
 import type { Diagnostic, Span } from '../core/diagnostic.ts'
 import { isCloudimgError } from '../core/error.ts'
 import { parseReference } from '../core/reference.ts'
-import { type Base, type From, type Instruction, type Kubefile, type Stage, findFlag, keywordSpan } from './ast.ts'
+import {
+  type Base,
+  type From,
+  type Instruction,
+  type Kubefile,
+  type Stage,
+  findFlag,
+  keywordSpan,
+  spanInWord,
+} from './ast.ts'
 import { isTemplatePath, rootfsTemplate } from './base-template.ts'
 import { explainK3sVersion } from './k3s-version.ts'
 import { unquoteWord } from './words.ts'
@@ -18,6 +27,7 @@ const rules: readonly Rule[] = [
   checkImages,
   checkCopyFrom,
   kubefile => allInstructions(kubefile).flatMap(checkVersions),
+  kubefile => allInstructions(kubefile).flatMap(checkSources),
   kubefile => kubefile.stages.flatMap(checkCommands),
 ]
 
@@ -111,9 +121,11 @@ function checkVersions(instruction: Instruction): readonly Diagnostic[] {
   if (instruction.kind === 'BASE') return checkBase(instruction)
   if (instruction.kind !== 'RUN' || instruction.command.form !== 'shell') return []
   const { script } = instruction.command
-  return Array.from(script.text.matchAll(installVersion)).flatMap(([, version = '']) => {
+  return Array.from(script.text.matchAll(installVersion)).flatMap(({ 0: whole, 1: version = '', index }) => {
     const why = explainK3sVersion(version)
-    return why === undefined ? [] : [error('k3s-version', why.message, script.span, why.hint)]
+    const start = index + whole.length - version.length
+    const span = spanInWord(script, start, index + whole.length)
+    return why === undefined ? [] : [error('k3s-version', why.message, span, why.hint)]
   })
 }
 
@@ -127,6 +139,16 @@ function checkBase({ template, version }: Base): readonly Diagnostic[] {
   }
   const why = text === 'k3s' && !version.text.includes('$') ? explainK3sVersion(version.text) : undefined
   return why === undefined ? [] : [error('k3s-version', why.message, version.span, why.hint)]
+}
+
+/** An application's sources name how they are had. */
+function checkSources(instruction: Instruction): readonly Diagnostic[] {
+  if (instruction.kind !== 'APP' && instruction.kind !== 'CNI' && instruction.kind !== 'CSI') return []
+  return instruction.sources
+    .filter(({ text }) => !/^["']?(?:local|https?):\/\/|\$/.test(text))
+    .map(({ text, span }) =>
+      error('app-source', `"${text}" is no source`, span, `write local://${text} for a file of the context`),
+    )
 }
 
 /** CMD, CMDS and LAUNCH of one stage: sealer's rules for its words, and one CMD where a cluster image is certain. */

@@ -25,6 +25,7 @@ import {
 } from './ast.ts'
 import {
   type Arguments,
+  type JsonWords,
   allOf,
   checkExpansion,
   jsonWordsOf,
@@ -130,7 +131,10 @@ function parseCopy(args: Arguments, kind: Copy['kind']): Copy | undefined {
   if (items.length < 2 || target === undefined) {
     return wrongArguments(args, `${kind} has no target`)
   }
-  if (isHeredoc(target)) return wrongArguments(args, 'a heredoc cannot be the target')
+  if (isHeredoc(target)) {
+    const start = args.line.text.lastIndexOf(target.text)
+    return wrongArguments(args, 'a heredoc cannot be the target', { start, end: start + target.text.length })
+  }
   return { kind, ...args.common, sources: items.slice(0, -1), target, form: isJson ? 'json' : 'words' }
 }
 
@@ -251,7 +255,8 @@ function parseList(args: Arguments, kind: List['kind']): List | undefined {
 }
 
 function parseApp(args: Arguments, kind: App['kind']): App | undefined {
-  const json = jsonWordsOf(args)
+  const whole = jsonWordsOf(args)
+  const json = whole.kind === 'no-json' ? jsonSources(args) : whole
   if (json.kind === 'wrong') return undefined
   const isJson = json.kind === 'strings'
   const words = isJson ? json.words : wordsOf(args)?.map(range => wordAt(args, range))
@@ -259,6 +264,14 @@ function parseApp(args: Arguments, kind: App['kind']): App | undefined {
   const [name, ...sources] = words
   if (name === undefined || sources.length === 0) return wrongArguments(args, `${kind} has no source`)
   return { kind, ...args.common, name, sources, form: isJson ? 'json' : 'words' }
+}
+
+/** `APP name ["source", …]` */
+function jsonSources(args: Arguments): JsonWords {
+  const { text } = args.line
+  const name = { start: args.start, end: endOfWord(text, args.start, args.escape) }
+  const sources = jsonWordsOf(args, skipBlanks(text, name.end))
+  return sources.kind === 'strings' ? { kind: 'strings', words: [wordAt(args, name), ...sources.words] } : sources
 }
 
 function parseAppEnv(args: Arguments): AppEnv | undefined {

@@ -25,7 +25,7 @@ function parseFrom(line: LogicalLine, from: number, escape: Escape, diagnostics:
   const head = splitHead(text.text, from, escape)
   const reporter = { line: text, diagnostics }
   const spec = instructionSpec(text.text.slice(head.keyword.start, head.keyword.end))
-  if (spec === undefined) return { spec, instruction: unknownInstruction(reporter, head.keyword) }
+  if (spec === undefined) return { spec, instruction: unknownInstruction(reporter, head.keyword, escape) }
   const args: Arguments = {
     spec,
     line: text,
@@ -60,13 +60,11 @@ function parseArguments(line: LogicalLine, args: Arguments): Instruction | undef
 
 const forbiddenTriggers: ReadonlySet<string> = new Set(['ONBUILD', 'FROM', 'MAINTAINER'])
 
-function unknownInstruction(to: Reporter, keyword: Range): undefined {
+function unknownInstruction(to: Reporter, keyword: Range, escape: Escape): undefined {
   const word = to.line.text.slice(keyword.start, keyword.end)
   const near = suggest(word, instructions.keys())
   const hint =
-    near === undefined
-      ? 'end the line above with the escape character if this line continues it'
-      : `did you mean ${near}?`
+    near === undefined ? `end the line above with "${escape}" if this line continues it` : `did you mean ${near}?`
   return report(to, 'unknown-instruction', `unknown instruction "${word}"`, keyword, hint)
 }
 
