@@ -4,6 +4,9 @@ import { exitCodeMeanings } from './exit-code.ts'
 import { onePlatform, parsePlatforms } from './image-argument.ts'
 import { type GlobalOptions, runSession, type Session } from './session.ts'
 import type { BuildFlags } from './commands/build.ts'
+import type { LockFlags } from './commands/lock.ts'
+import type { LoginFlags } from './commands/login.ts'
+import type { RunFlags } from './commands/run.ts'
 import type { Terminal } from './terminal.ts'
 
 /** What a command leaves behind for `main`: the exit code. */
@@ -39,6 +42,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   }
   addImageCommands(program, act)
   addTransferCommands(program, act)
+  addLoginCommands(program, act)
   addBuildCommands(program, act)
   addRunCommands(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)
@@ -164,6 +168,28 @@ function addTransferCommands(program: Command, act: Act): void {
     )
 }
 
+function addLoginCommands(program: Command, act: Act): void {
+  program
+    .command('login <registry>')
+    .description('keep a registry’s user name and password, where docker keeps them')
+    .option('-u, --username <name>', 'user name; asked for unless told')
+    .option('--password-stdin', 'read the password from stdin instead of asking for it')
+    .option('--insecure', 'take plain http and certificates that nobody vouches for')
+    .addHelpText(
+      'after',
+      examples('cloudimg login registry.local:5000', 'cat token | cloudimg login ghcr.io -u me --password-stdin'),
+    )
+    .action((registry: string, flags: LoginFlags, command: Command) =>
+      act(command, async session => (await import('./commands/login.ts')).login(session, registry, flags)),
+    )
+  program
+    .command('logout <registry>')
+    .description('forget a registry’s password')
+    .action((registry: string, _options, command: Command) =>
+      act(command, async session => (await import('./commands/login.ts')).logout(session, registry)),
+    )
+}
+
 function addBuildCommands(program: Command, act: Act): void {
   program
     .command('build [context]')
@@ -203,6 +229,25 @@ function addBuildCommands(program: Command, act: Act): void {
       ),
     )
   program
+    .command('lock [context]')
+    .description('pin what a build takes from outside, and show what changed')
+    .option('-f, --file <path>', 'the Kubefile; Kubefile in the context unless told')
+    .option('--platform <platforms>', 'for these, separated by commas; this machine’s unless told', gather)
+    .option('--build-arg <name=value>', 'value for an ARG, may be repeated', gather)
+    .option('--mirror <from=to>', 'take files from elsewhere', gather)
+    .option('--lock-file <path>', 'the lock; beside the Kubefile unless told')
+    .option('--update <name>', 'look these up anew: a locator, a file name, a channel or a version', gather)
+    .option('--prune', 'drop what is no longer used')
+    .addHelpText('after', examples('cloudimg lock --update stable', 'cloudimg lock --update install.sh --prune'))
+    .action((context: string | undefined, flags: LockFlags & { platform?: readonly string[] }, command: Command) =>
+      act(command, async session =>
+        (await import('./commands/lock.ts')).lock(session, context ?? '.', {
+          ...flags,
+          platforms: parsePlatforms(flags.platform),
+        }),
+      ),
+    )
+  program
     .command('serve')
     .description('serve the local store as a registry, until interrupted')
     .option('--host <address>', 'address to listen at', '127.0.0.1')
@@ -217,4 +262,47 @@ function addBuildCommands(program: Command, act: Act): void {
     )
 }
 
-function addRunCommands(_program: Command, _act: Act): void {}
+function addRunCommands(program: Command, act: Act): void {
+  program
+    .command('run <reference>')
+    .description('deploy a cluster image: on this machine, or on hosts over ssh')
+    .option('--servers <hosts>', 'control-plane hosts, [user@]host[:port], separated by commas', gather)
+    .option('--agents <hosts>', 'worker hosts', gather)
+    .addOption(new Option('--masters <hosts>', 'as --servers').argParser(gather).hideHelp())
+    .addOption(new Option('--nodes <hosts>', 'as --agents').argParser(gather).hideHelp())
+    .option('--node-ip <host=address>', 'address in the cluster, where it cannot be told', gather)
+    .option('--tls-san <name>', 'further name or address in the server’s certificate', gather)
+    .option('--fix <finding>', 'let the plan cure this: default-route', gather)
+    .option('-F, --ssh-config <file>', 'ssh configuration; your own unless told')
+    .option('-i, --identity <file>', 'ssh private key')
+    .option('--accept-new-host-keys', 'trust hosts that known_hosts does not know')
+    .option('--ask-password', 'ask for the ssh password')
+    .option('--ask-sudo-password', 'ask for the sudo password')
+    .option('--timeout <seconds>', 'for one node to come up (default: 900)', positiveInteger)
+    .option('--concurrency <number>', 'hosts worked on at once (default: 10)', positiveInteger)
+    .option('--dry-run', 'show every step, change nothing')
+    .option('--exit-code', 'with --dry-run: exit with 9 where something would change')
+    .addOption(new Option('--allow-stand-in', 'deploy the k3s of the tests, which runs nothing').hideHelp())
+    .addHelpText(
+      'after',
+      examples(
+        'cloudimg run k3s:v1.31.4',
+        'cloudimg run k3s:v1.31.4 --servers root@10.0.0.1 --agents 10.0.0.2,10.0.0.3 --dry-run',
+        'cloudimg run k3s:v1.31.4 --servers 10.0.0.1 --fix default-route',
+      ),
+    )
+    .action(
+      (
+        reference: string,
+        flags: RunFlags & { masters?: readonly string[]; nodes?: readonly string[] },
+        command: Command,
+      ) =>
+        act(command, async session =>
+          (await import('./commands/run.ts')).run(session, reference, {
+            ...flags,
+            servers: [...(flags.servers ?? []), ...(flags.masters ?? [])],
+            agents: [...(flags.agents ?? []), ...(flags.nodes ?? [])],
+          }),
+        ),
+    )
+}

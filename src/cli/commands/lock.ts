@@ -1,0 +1,47 @@
+import { formatLockDifference } from '../../artifact/lock.ts'
+import { isNamed } from '../../artifact/lock-view.ts'
+import { planPlatforms, readKubefile } from '../../build/build-image.ts'
+import { openTemplates } from '../../build/lay-template.ts'
+import { CloudimgError } from '../../core/error.ts'
+import { hostPlatform } from '../../core/platform.ts'
+import { readConfigFile } from '../config-file.ts'
+import type { Session } from '../session.ts'
+import { type BuildFlags, findKubefile, lockPath, parseBuildArgs, readSource } from './build.ts'
+
+export interface LockFlags extends Pick<BuildFlags, 'file' | 'platforms' | 'buildArg' | 'mirror' | 'lockFile'> {
+  readonly update?: readonly string[]
+  readonly prune?: boolean
+}
+
+/** `cloudimg lock`: resolves and pins what a build would take from outside, and prints the difference. */
+export async function lock(session: Session, contextDirectory: string, flags: LockFlags): Promise<void> {
+  const { ctx, terminal } = session
+  const file = await findKubefile(contextDirectory, flags.file)
+  const path = lockPath(file, flags.lockFile)
+  if (path === undefined)
+    throw new CloudimgError('USAGE', 'locking a Kubefile from stdin: it has no place for a lock', {
+      hint: 'name one with --lock-file',
+    })
+  const kubefile = readKubefile({ filename: file, source: await readSource(file, terminal.stdin) }, ctx)
+  const plans = planPlatforms(
+    kubefile,
+    flags.platforms ?? [hostPlatform()],
+    parseBuildArgs(flags.buildArg ?? [], terminal.env),
+  )
+  const names = flags.update ?? []
+  const templates = await openTemplates({
+    store: await session.store(),
+    contextDirectory,
+    mirrors: [...(flags.mirror ?? []), ...(await readConfigFile(terminal.env)).mirrors],
+    lock: { path, update: entry => names.some(name => isNamed(entry, name)) },
+    offline: false,
+  })
+  for (const { platform, steps } of plans) {
+    for (const step of steps)
+      if (step.kind === 'template') await templates.lay(step.template, step.version, platform, ctx)
+  }
+  const { changed, difference } = await templates.finish({ prune: flags.prune === true }, ctx)
+  session.answer({ path, changed, difference }, () =>
+    changed ? formatLockDifference(difference).join('\n') : `${path}: nothing to change`,
+  )
+}
