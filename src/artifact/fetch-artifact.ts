@@ -100,6 +100,7 @@ function fetchForm(
       platform: platformKey(artifact.platform),
       locations: locationsOf(file, artifact, env.mirrors),
       expected,
+      isOptional: artifact.optional,
       remark: isVouched ? '' : ' on first use: upstream publishes no checksum for it',
       hint: `check that the version exists, or name a place that has it: --mirror ${artifact.template}=BASE`,
     },

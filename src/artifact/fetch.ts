@@ -32,6 +32,8 @@ export interface FetchRequest {
   readonly expected?: Digest | undefined
   /** Said with the pin. */
   readonly remark?: string
+  /** Nobody need have it: that it was looked for in vain is no failure to show. */
+  readonly isOptional?: boolean
   /** What to do when no place has it. */
   readonly hint?: string
 }
@@ -82,13 +84,20 @@ async function fetchOnce(request: FetchRequest, env: FetchEnvironment, ctx: Cont
   refuseOtherPin(request, pin)
   return withTask(ctx, `fetch ${request.what}`, async task => {
     const cached = await findCached(request, pin, env)
-    const fetched = cached ?? (await download(request, pin, env, task, ctx))
+    const fetched = cached ?? (await download(request, pin, env, task, ctx).catch(skipOptional(request, task)))
     const { digest, size } = fetched
     const { locator, platform, remark } = request
     env.lock.record({ kind: 'artifact', locator, platform, digest, size }, ctx, remark)
     task.end(fetched.outcome === 'cached' ? 'cached' : 'done')
     return fetched
   })
+}
+
+function skipOptional(request: FetchRequest, task: Task): (error: unknown) => never {
+  return error => {
+    if (request.isOptional === true && isUnavailable(error) && error.data.notFound === true) task.end('skipped')
+    throw error
+  }
 }
 
 // Upstream changed a release after it was pinned: said before anything large is fetched.
