@@ -1,0 +1,255 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { parseReference } from '../../src/core/reference.ts'
+import { copyImage } from '../../src/oci/copy.ts'
+import { mediaTypes } from '../../src/oci/descriptor.ts'
+import { checkLogin } from '../../src/oci/remote/check-login.ts'
+import { anonymous, type Credentials } from '../../src/oci/remote/credential.ts'
+import { type RemoteOptions, type RemoteRepository, remoteRepository } from '../../src/oci/remote/registry.ts'
+import { type RunningRegistry, serveRegistry } from '../../src/oci/serve/serve.ts'
+import { serveStore } from '../../src/oci/serve/store-adapter.ts'
+import { openStore, type Store } from '../../src/oci/store/store.ts'
+import { requireProgram } from '../../scripts/lab/debian.ts'
+import { attempt, must, quietContext } from '../support/command.ts'
+import { type RealRegistry, startRealRegistry } from '../support/real-registry.ts'
+import { jsonSample, sampleIndex } from '../support/sample-image.ts'
+import { makeScratch, type Scratch } from '../support/scratch.ts'
+
+const ctx = quietContext(600_000)
+const { index, images, all } = sampleIndex(['amd64', 'arm64'], Buffer.alloc(3_000_000, 'some content'))
+
+function repository(host: string, path: string, options: Partial<RemoteOptions> = {}): RemoteRepository {
+  return remoteRepository(parseReference(`${host}/${path}`), { credentials: { ...anonymous }, ...options })
+}
+
+async function push(to: RemoteRepository): Promise<void> {
+  for (const { descriptor, source } of all) await to.write(descriptor, source, ctx)
+  await to.tag('v1', index.descriptor, ctx)
+}
+
+async function readBack(from: RemoteRepository): Promise<void> {
+  expect(await from.resolve('v1', ctx)).toEqual(index.descriptor)
+  for (const { descriptor, bytes } of all)
+    expect((await buffer(await from.open(descriptor, ctx))).equals(bytes)).toBe(true)
+}
+
+function login(registry: RealRegistry, password = registry.credentials.password): Credentials {
+  return { find: async () => ({ kind: 'basic', username: registry.credentials.user, password }) }
+}
+
+describe('docker-registry', () => {
+  let registry: RealRegistry
+  beforeAll(async () => {
+    registry = await startRealRegistry()
+  })
+  afterAll(async () => {
+    await registry.stop()
+  })
+
+  it('takes an index and gives it back', async () => {
+    await push(repository(registry.host, 'a/b'))
+    await readBack(repository(registry.host, 'a/b'))
+    expect(await Array.fromAsync(repository(registry.host, 'a/b').tags(ctx))).toEqual(['v1'])
+    expect(await repository(registry.host, 'a/b').resolve('v2', ctx)).toBeUndefined()
+  })
+
+  it('has everything the second time', async () => {
+    const to = repository(registry.host, 'a/b')
+    for (const { descriptor, source } of all) expect(await to.write(descriptor, source, ctx)).toBe('present')
+  })
+
+  it('mounts what another of its repositories has', async () => {
+    const { layer } = images[0]!
+    const from = { registry: registry.host, repository: 'a/b' }
+    const written = await repository(registry.host, 'mounted').write(layer.descriptor, { ...layer.source, from }, ctx)
+    expect(written).toBe('mounted')
+  })
+
+  it('opens a session where the other repository lacks the blob, and that is used', async () => {
+    const { layer } = images[0]!
+    const from = { registry: registry.host, repository: 'nowhere' }
+    const written = await repository(registry.host, 'unmounted').write(layer.descriptor, { ...layer.source, from }, ctx)
+    expect(written).toBe('written')
+  })
+
+  it('reads ranges', async () => {
+    const { layer } = images[0]!
+    const part = await repository(registry.host, 'a/b').open(layer.descriptor, ctx, { offset: 100_000, length: 5000 })
+    expect((await buffer(part)).equals(layer.bytes.subarray(100_000, 105_000))).toBe(true)
+  })
+
+  it('lists referrers under the fallback tag', async () => {
+    const { manifest, config } = images[0]!
+    const sbom = jsonSample(
+      {
+        schemaVersion: 2,
+        mediaType: mediaTypes.manifest,
+        artifactType: 'application/spdx+json',
+        config: config.descriptor,
+        layers: [],
+        subject: manifest.descriptor,
+      },
+      mediaTypes.manifest,
+    )
+    const to = repository(registry.host, 'a/b')
+    await to.write(sbom.descriptor, sbom.source, ctx)
+    const listed = await repository(registry.host, 'a/b').referrers(manifest.descriptor.digest, ctx)
+    expect(listed).toMatchObject([{ digest: sbom.descriptor.digest, artifactType: 'application/spdx+json' }])
+    const copied = repository(registry.host, 'copied')
+    await copyImage(repository(registry.host, 'a/b'), 'v1', copied, 'v1', {}, ctx)
+    expect(await copied.referrers(manifest.descriptor.digest, ctx)).toEqual(listed)
+  })
+
+  it('is read by skopeo as we wrote it', async () => {
+    const skopeo = await requireProgram({ program: 'skopeo', package: 'skopeo' })
+    const raw = await must([skopeo, 'inspect', '--raw', '--tls-verify=false', `docker://${registry.host}/a/b:v1`])
+    expect(raw).toBe(index.bytes.toString())
+  })
+})
+
+describe('docker-registry with TLS and passwords', () => {
+  let registry: RealRegistry
+  beforeAll(async () => {
+    registry = await startRealRegistry({ auth: 'basic', tls: true })
+  })
+  afterAll(async () => {
+    await registry.stop()
+  })
+
+  it('takes an index from who knows the password', async () => {
+    await push(repository(registry.host, 'a', { credentials: login(registry) }))
+    await readBack(repository(registry.host, 'a', { credentials: login(registry) }))
+  })
+
+  it('refuses who does not', async () => {
+    const wrong = repository(registry.host, 'a', { credentials: login(registry, 'wrong') })
+    await expect(wrong.resolve('v1', ctx)).rejects.toMatchObject({ code: 'REGISTRY_AUTH' })
+    await expect(repository(registry.host, 'a').resolve('v1', ctx)).rejects.toMatchObject({ code: 'REGISTRY_AUTH' })
+    const credential = { kind: 'basic', username: registry.credentials.user, password: 'wrong' } as const
+    await expect(checkLogin(registry.host, credential, {}, ctx)).rejects.toMatchObject({ code: 'REGISTRY_AUTH' })
+  })
+
+  it('lets a right login pass', async () => {
+    const credential = (await login(registry).find(registry.host, '', ctx))!
+    await checkLogin(registry.host, credential, {}, ctx)
+  })
+})
+
+describe('docker-registry with tokens', () => {
+  let registry: RealRegistry
+  beforeAll(async () => {
+    registry = await startRealRegistry({ auth: 'token', anonymousPull: true })
+  })
+  afterAll(async () => {
+    await registry.stop()
+  })
+
+  it('takes an index with one token for each set of scopes', async () => {
+    const before = registry.tokens!.requests.length
+    await push(repository(registry.host, 'a/b', { credentials: login(registry) }))
+    const asked = registry.tokens!.requests.slice(before).map(({ scopes }) => scopes.join(' '))
+    expect(asked).toEqual([...new Set(asked)])
+    expect(asked).toContain('repository:a/b:pull,push')
+  })
+
+  it('mounts with the right to read there', async () => {
+    const { layer } = images[0]!
+    const from = { registry: registry.host, repository: 'a/b' }
+    const to = repository(registry.host, 'c', { credentials: login(registry) })
+    expect(await to.write(layer.descriptor, { ...layer.source, from }, ctx)).toBe('mounted')
+  })
+
+  it('gives to everybody and takes from nobody unknown', async () => {
+    await readBack(repository(registry.host, 'a/b'))
+    const { layer } = images[0]!
+    const writing = repository(registry.host, 'd').write(layer.descriptor, layer.source, ctx)
+    await expect(writing).rejects.toMatchObject({ code: expect.stringMatching(/REGISTRY_(AUTH|DENIED)/) })
+  })
+
+  it('takes an identity token', async () => {
+    const find: Credentials['find'] = async () => ({ kind: 'identity-token', token: 'not one of its own' })
+    await expect(repository(registry.host, 'a/b', { credentials: { find } }).resolve('v1', ctx)).rejects.toMatchObject({
+      code: 'REGISTRY_AUTH',
+    })
+  })
+})
+
+describe('the embedded registry over the store', () => {
+  let scratch: Scratch
+  let store: Store
+  let registry: RunningRegistry
+  let skopeo: string
+
+  beforeAll(async () => {
+    skopeo = await requireProgram({ program: 'skopeo', package: 'skopeo' })
+    scratch = await makeScratch()
+    store = await openStore(join(scratch.path, 'home'))
+    registry = await serveRegistry({ store: serveStore(store) })
+  })
+  afterAll(async () => {
+    await registry.close()
+    await scratch[Symbol.asyncDispose]()
+  })
+
+  const copy = async (from: string, to: string): Promise<string> =>
+    await must([
+      skopeo,
+      'copy',
+      '--insecure-policy',
+      '--all',
+      '--preserve-digests',
+      '--src-tls-verify=false',
+      '--dest-tls-verify=false',
+      from,
+      to,
+    ])
+
+  it('gives skopeo what was pushed, and takes the same from skopeo', async () => {
+    await push(repository(registry.host, 'r/x'))
+    expect((await store.refs()).map(({ name }) => name)).toEqual([`${registry.host}/r/x:v1`])
+    const folder = `dir:${join(scratch.path, 'dir')}`
+    await copy(`docker://${registry.host}/r/x:v1`, folder)
+    expect(await readFile(join(scratch.path, 'dir/manifest.json'))).toEqual(index.bytes)
+    await copy(folder, `docker://${registry.host}/from/skopeo:v2`)
+    await readBackAs(repository(registry.host, 'from/skopeo'), 'v2')
+  })
+
+  const readBackAs = async (from: RemoteRepository, tag: string): Promise<void> => {
+    expect(await from.resolve(tag, ctx)).toEqual(index.descriptor)
+  }
+
+  it('lists tags for skopeo', async () => {
+    const listed = await must([skopeo, 'list-tags', '--tls-verify=false', `docker://${registry.host}/r/x`])
+    expect(JSON.parse(listed)).toMatchObject({ Tags: ['v1'] })
+  })
+
+  it('gives images of other registries by their full name', async () => {
+    await store.tag('registry.local/k3s:v1', index.descriptor, ctx)
+    await copy(`docker://${registry.host}/registry.local/k3s:v1`, `dir:${join(scratch.path, 'k3s')}`)
+    expect(await readFile(join(scratch.path, 'k3s/manifest.json'))).toEqual(index.bytes)
+  })
+
+  it('copies between itself and docker-registry', async () => {
+    const real = await startRealRegistry()
+    try {
+      await copyImage(repository(registry.host, 'r/x'), 'v1', repository(real.host, 'y'), 'v1', {}, ctx)
+      await readBack(repository(real.host, 'y'))
+    } finally {
+      await real.stop()
+    }
+  })
+
+  it('is closed to skopeo without the password', async () => {
+    const closed = await serveRegistry({ store: serveStore(store), users: [{ username: 'u', password: 'p:w' }] })
+    try {
+      await store.tag(`${closed.host}/r/x:v1`, index.descriptor, ctx)
+      const inspect = [skopeo, 'inspect', '--raw', '--tls-verify=false', `docker://${closed.host}/r/x:v1`]
+      expect((await attempt(inspect)).code).not.toBe(0)
+      expect(await must([...inspect, '--creds', 'u:p:w'])).toBe(index.bytes.toString())
+    } finally {
+      await closed.close()
+    }
+  })
+})
