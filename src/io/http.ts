@@ -265,6 +265,8 @@ class ResponseBody extends Readable {
     super({ highWaterMark: MiB })
     this.#source = source
     this.#watchdog = watchdog
+    // A connection may break while the receiver is busy with something else: whoever reads then gets the error, not the process.
+    this.on('error', () => undefined)
     source.on('data', (chunk: Buffer) => {
       if (this.push(chunk)) watchdog.touch()
       else {
