@@ -12,6 +12,7 @@ import { parseMirror } from '../../../src/artifact/mirror.ts'
 import { directoryPool } from '../../../src/artifact/pool.ts'
 import { encodeHeader, tarEnd, tarPadding } from '../../../src/io/tar.ts'
 import type { SeenRequest } from '../../support/http-server.ts'
+import { testContext } from '../../support/test-context.ts'
 
 export const tag = 'v1.31.4+k3s1'
 export const amd64: Platform = { os: 'linux', arch: 'amd64' }
@@ -86,10 +87,24 @@ export function serveFile(request: SeenRequest, response: ServerResponse, conten
   }
 }
 
-/** Sends the head and `bytes` of the content, then cuts the connection. */
-export function cutAfter(response: ServerResponse, content: Buffer, bytes: number, headers: object = {}): void {
-  response.writeHead(200, { 'content-length': content.length, ...headers })
-  response.write(content.subarray(0, bytes), () => setImmediate(() => response.destroy()))
+/** A context that tells when a download has got so far: what the other side does next depends on no clock. */
+export function watchingContext(): ReturnType<typeof testContext> & { reached(bytes: number): Promise<void> } {
+  const ctx = testContext()
+  const waiting = new Map<number, () => void>()
+  let last = 0
+  return {
+    ...ctx,
+    events: event => {
+      ctx.events(event)
+      if (event.kind !== 'task.progress') return
+      last = event.done
+      waiting.get(last)?.()
+    },
+    reached: async bytes => {
+      if (last === bytes) return
+      await new Promise<void>(resolve => waiting.set(bytes, resolve))
+    },
+  }
 }
 
 /** A home for one test: pool, lock, mirrors; `dispose` removes it. */
