@@ -63,8 +63,9 @@ export function expandWords(text: string, lookup: Lookup, options: ExpandOptions
   const { pieces, unset } = expandPieces(text, lookup, options)
   const values = ['']
   for (const { text: piece, isQuoted } of pieces) {
-    const [first = '', ...more] = isQuoted ? [piece] : piece.split(/\s+/)
-    values.push(`${values.pop() ?? ''}${first}`, ...more)
+    for (const [index, part] of (isQuoted ? [piece] : piece.split(/\s+/)).entries()) {
+      values.push(index === 0 ? `${values.pop() ?? ''}${part}` : part)
+    }
   }
   return { values: values.filter(value => value !== ''), unset }
 }

@@ -2,7 +2,7 @@ import type { Diagnostic } from '../core/diagnostic.ts'
 import type { Directive, Escape, Heredoc } from './ast.ts'
 import { type HeredocStart, findHeredocs } from './heredoc.ts'
 import { type LogicalText, type SourceLines, indexLines, spanAt, spanOf } from './logical-text.ts'
-import { skipBlanks, trimmedEnd } from './words.ts'
+import { isBlank, skipBlanks, trimmedEnd } from './words.ts'
 
 /** One instruction's line, continuations joined, with what belongs to it. */
 export interface LogicalLine {
@@ -145,9 +145,12 @@ function continuationIndex(text: string, escape: Escape): number | undefined {
 
 /** Without the blanks at the end, and without an escape character that would then stand last and continue the line. */
 function joinedEnd(text: string, escape: Escape): number {
-  const end = trimmedEnd(text)
-  const continued = continuationIndex(text.slice(0, end), escape)
-  return continued === undefined ? end : joinedEnd(text.slice(0, continued), escape)
+  let end = trimmedEnd(text)
+  while (end > 0 && text[end - 1] === escape && text[end - 2] !== escape) {
+    end--
+    while (isBlank(text[end - 1])) end--
+  }
+  return end
 }
 
 function append(to: { text: string; offsets: number[] }, line: PhysicalLine, from: number, end: number): void {

@@ -48,13 +48,13 @@ function parseFrom(line: LogicalLine, from: number, escape: Escape, diagnostics:
 function parseArguments(line: LogicalLine, args: Arguments): Instruction | undefined {
   if (args.spec.kind !== 'ONBUILD') return argumentParsers[args.spec.kind](args)
   if (args.start >= args.line.text.length) return wrongArguments(args, 'ONBUILD has no instruction')
-  const { spec, instruction } = parseFrom(line, args.start, args.escape, args.diagnostics)
-  if (spec !== undefined && forbiddenTriggers.has(spec.kind)) {
-    const range = { start: args.start, end: args.start + spec.kind.length }
-    const hint =
-      spec.kind === 'ONBUILD' ? 'write the inner instruction alone' : `move ${spec.kind} to a line of its own`
-    return report(args, 'onbuild', `ONBUILD cannot defer ${spec.kind}`, range, hint)
+  const { keyword } = splitHead(args.line.text, args.start, args.escape)
+  const kind = args.line.text.slice(keyword.start, keyword.end).toUpperCase()
+  if (forbiddenTriggers.has(kind)) {
+    const hint = kind === 'ONBUILD' ? 'write the inner instruction alone' : `move ${kind} to a line of its own`
+    return report(args, 'onbuild', `ONBUILD cannot defer ${kind}`, keyword, hint)
   }
+  const { instruction } = parseFrom(line, args.start, args.escape, args.diagnostics)
   return instruction === undefined ? undefined : { kind: 'ONBUILD', ...args.common, instruction }
 }
 

@@ -15,13 +15,14 @@ export interface ParseResult {
 /** Text → AST. Never throws for bad input, and finds all mistakes at once. */
 export function parseKubefile(source: string, filename = 'Kubefile'): ParseResult {
   const lexed = lexKubefile(source)
-  const diagnostics = [...lexed.diagnostics]
+  const diagnostics: Diagnostic[] = []
   const { globalArgs, stages } = readStages(lexed, diagnostics)
   const { escape, directives, trailingComments } = lexed
   const kubefile: Kubefile = { filename, source, escape, directives, globalArgs, stages, trailingComments }
   if (lexed.lines.length === 0) diagnostics.push(emptyFile(source))
-  diagnostics.push(...lintKubefile(kubefile))
-  const sorted = diagnostics.toSorted((a, b) => a.span.start.offset - b.span.start.offset)
+  const sorted = [...lexed.diagnostics, ...diagnostics, ...lintKubefile(kubefile)].toSorted(
+    (a, b) => a.span.start.offset - b.span.start.offset,
+  )
   return { kubefile: sorted.some(({ severity }) => severity === 'error') ? undefined : kubefile, diagnostics: sorted }
 }
 

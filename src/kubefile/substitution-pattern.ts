@@ -48,10 +48,11 @@ export function replaceMatches(
   everywhere: boolean,
 ): string {
   const characters = Array.from(value)
+  const starts = matchStarts(characters, pattern)
   let out = ''
   let at = 0
   while (at <= characters.length) {
-    const end = matchEnd(characters, at, pattern, true)
+    const end = starts.has(at) ? matchEnd(characters, at, pattern, true) : undefined
     if (end === undefined) {
       out += characters[at++] ?? ''
       continue
@@ -63,6 +64,18 @@ export function replaceMatches(
     if (!everywhere || end === characters.length) break
   }
   return out + characters.slice(at).join('')
+}
+
+/** Where matches can begin: one walk from the end, instead of one from every character. */
+function matchStarts(characters: readonly string[], pattern: SubstitutionPattern): ReadonlySet<number> {
+  const reversed = pattern.toReversed()
+  const starts = new Set<number>()
+  let reached = closure(new Set([0]), reversed)
+  for (let at = characters.length; ; at--) {
+    if (reached.has(pattern.length)) starts.add(at)
+    if (at === 0) return starts
+    reached = closure(step(reached, reversed, characters[at - 1]!).add(0), reversed)
+  }
 }
 
 /** Where a match that begins at `from` ends. Walks all matches at once: characters × tokens, whatever the pattern. */
