@@ -65,11 +65,18 @@ export async function openJournal({ directory, command, newOp, now }: OpenJourna
   })
   const earlier = unfinished?.lines ?? []
   let seq = Math.max(0, ...earlier.map(line => line.seq))
+  // Hosts work side by side; lines stand in the order of their numbers.
+  let last: Promise<void> = Promise.resolve()
   const journal: Journal = {
     op,
     path,
     earlier,
-    write: entry => append(handle, path, { v: 1, op, seq: ++seq, t: now(), ...entry }),
+    write: entry => {
+      const line: JournalLine = { v: 1, op, seq: ++seq, t: now(), ...entry }
+      const written = last.catch(() => undefined).then(() => append(handle, path, line))
+      last = written
+      return written
+    },
     close: () => handle.close(),
   }
   // A torn line is closed first, so that it does not swallow the next one.
@@ -78,7 +85,6 @@ export async function openJournal({ directory, command, newOp, now }: OpenJourna
   return journal
 }
 
-/** Hosts work side by side, but a line is one write to a file opened for appending: lines never mix. */
 async function append(handle: FileHandle, path: string, line: JournalLine): Promise<void> {
   await withFileErrors('writing', path, async () => {
     await handle.write(`${JSON.stringify(line)}\n`)
