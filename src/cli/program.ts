@@ -35,6 +35,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
     .configureOutput({
       writeOut: text => void terminal.stdout.write(text),
       writeErr: text => void terminal.stderr.write(text),
+      getOutHelpWidth: () => terminal.stdout.columns ?? 80,
     })
     .addHelpText('after', exitCodeHelp)
   const act = async (command: Command, action: Action): Promise<void> => {
