@@ -1,0 +1,128 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Lab, type Sandbox } from '../support/installer-sandbox.ts'
+
+// A power cut at every write of the installer and of its shims: everything dies at once, /run is empty afterwards, systemd starts
+// what is enabled. Then the same command runs again. (With shims; that disks keep what was synced is not shown here.)
+
+const first = { version: 'v1.31.4+k3s1', script: '1', extra: { 'bin/helm': 'helm one', 'bin/old': 'goes away' } }
+const second = { version: 'v1.31.5+k3s1', script: '2', extra: { 'bin/helm': 'helm two' } }
+const config = { one: "node-ip: '10.0.0.1'\n", two: "node-ip: '10.0.0.1'\ndebug: true\n" }
+
+interface Scenario {
+  readonly name: string
+  readonly argv: (host: Sandbox) => readonly string[]
+  readonly before: (host: Sandbox) => void
+  /** Whole texts of config.yaml of which one must be there whenever a unit is. */
+  readonly configs: readonly string[]
+  /** A second whole run changes something again. */
+  readonly twice?: boolean
+}
+
+const start = (verb: 'init' | 'join', host: Sandbox): readonly string[] => [
+  verb,
+  '--rootfs',
+  host.rootfs(first),
+  '--config',
+  '/shim/one.yaml',
+  '--registries',
+  '/shim/registries.yaml',
+  '--timeout',
+  '20',
+]
+const upgrade = (host: Sandbox): readonly string[] => [
+  'upgrade',
+  '--rootfs',
+  host.rootfs(second),
+  '--config',
+  '/shim/two.yaml',
+  '--timeout',
+  '20',
+]
+const must = (host: Sandbox, argv: readonly string[]): void => {
+  const { status, stderr } = host.run(argv)
+  if (status !== 0) throw new Error(`${argv[0]}: ${stderr}`)
+}
+const nothing = (): void => undefined
+const started = (host: Sandbox): void => must(host, start('init', host))
+const upgraded = (host: Sandbox): void => {
+  started(host)
+  must(host, upgrade(host))
+}
+const litter = (host: Sandbox): void => {
+  started(host)
+  for (const path of ['/etc/rancher/node/password', '/var/log/pods/x', '/var/lib/cni/y', '/var/lib/kubelet/pods/z'])
+    host.write(path, 'x')
+}
+const { one, two } = config
+
+// `stage` and `install` are the beginning of `init`; `remove` is that of `reset`.
+const scenarios: readonly Scenario[] = [
+  {
+    name: 'init over a configuration that was there',
+    argv: host => start('init', host),
+    before: host => host.write('/etc/rancher/k3s/config.yaml', 'found'),
+    configs: [one],
+  },
+  { name: 'join', argv: host => start('join', host), before: nothing, configs: [one] },
+  { name: 'upgrade', argv: upgrade, before: started, configs: [one, two] },
+  { name: 'rollback', argv: () => ['rollback', '--timeout', '20'], before: upgraded, configs: [one, two] },
+  {
+    name: 'remove without the uninstall script',
+    argv: () => ['remove'],
+    before: host => {
+      litter(host)
+      host.remove('/usr/local/bin/k3s-uninstall.sh')
+    },
+    configs: [one],
+  },
+  { name: 'reset', argv: () => ['reset'], before: litter, configs: [one] },
+  // Each run has a network of its own here, so the route is missing again.
+  { name: 'fix default-route', argv: () => ['fix', 'default-route'], before: nothing, configs: [], twice: true },
+]
+
+describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shimmed systemctl', userland => {
+  let lab: Lab
+  beforeAll(async () => {
+    lab = await Lab.open(userland)
+  })
+  afterAll(() => {
+    lab.close()
+  })
+
+  // The writes are the same under every shell: busybox runs the longest three commands.
+  const chosen =
+    userland === 'busybox' ? scenarios.filter(({ name }) => /^(init.*|upgrade|reset)$/.test(name)) : scenarios
+  it.each(chosen)('$name survives a power cut at every write', ({ argv, before, configs, twice }) => {
+    const prepared = lab.host()
+    prepared.write('/shim/one.yaml', one)
+    prepared.write('/shim/two.yaml', two)
+    prepared.write('/shim/registries.yaml', 'mirrors: {}\n')
+    prepared.rootfs(first)
+    before(prepared)
+    const command = argv(prepared)
+
+    const whole = lab.copy(prepared)
+    expect(whole.run(command)).toMatchObject({ status: 0 })
+    const writes = whole.points()
+    expect(writes).toBeGreaterThan(1)
+    const end = whole.snapshot()
+    expect(whole.run(command).answer, 'the second whole run').toMatchObject({
+      ok: true,
+      changed: twice === true,
+    })
+
+    for (let write = 1; write <= writes; write += 1) {
+      const host = lab.copy(prepared)
+      const cut = host.run(command, { crashAt: write })
+      expect(cut, `cut at write ${write}`).toMatchObject({ status: 137, answer: undefined })
+      const unit = ['k3s', 'k3s-agent'].some(name => host.exists(`/etc/systemd/system/${name}.service`))
+      const found = unit ? host.read('/etc/rancher/k3s/config.yaml') : 'no unit'
+      expect(['no unit', ...configs], `config.yaml after a cut at write ${write}`).toContain(found)
+      host.reboot()
+      const again = host.run(command)
+      expect(again, `again after a cut at write ${write}: ${again.stderr}`).toMatchObject({ status: 0 })
+      expect(host.snapshot(), `the end after a cut at write ${write}`).toEqual(end)
+      host.destroy()
+    }
+  })
+})
