@@ -1,26 +1,35 @@
+import { dirname } from 'node:path/posix'
 import { formatBytes } from '../core/bytes.ts'
-import { shortDigest } from '../core/digest.ts'
+import { type Digest, shortDigest } from '../core/digest.ts'
 import { quoteArgv } from '../host/quote.ts'
 import type { Finding } from '../runtime/finding.ts'
 import { type DeployStep, type Op, printContent } from '../runtime/step.ts'
+import { rootfsDirectory } from './missing-files.ts'
 import type { Plan, PlannedPhase } from './plan.ts'
 
 /** The plan as people read it: who becomes what, what was found, then every step with its commands and files. */
 export function formatPlan(plan: Plan, pending: readonly string[]): string {
   const due = new Set(pending)
   const total = plan.phases.reduce((sum, phase) => sum + phase.steps.length, 0)
-  return [
+  const text = [
     `run ${plan.image.reference} (${shortDigest(plan.image.digest)}, ${plan.image.version ?? 'unknown version'}) as cluster ${plan.cluster}`,
     '',
     ...plan.nodes.map(
       node => `  ${node.role.padEnd(6)}  ${node.host}  node "${node.name}" at ${node.address} on ${node.interface}`,
     ),
+    `  $ROOTFS stands for the directory of the host's platform below ${dirname(rootfsDirectory(plan.image.digest))}`,
     ...(plan.findings.length === 0 ? [] : ['', ...plan.findings.flatMap(findingLines)]),
     ...plan.phases.flatMap(phase => ['', ...phaseLines(phase, due, plan.pointOfNoReturn)]),
     '',
     `${due.size} of ${total} steps would change something; then: verify that every node is Ready and has every image, fetch the kubeconfig`,
     '',
   ].join('\n')
+  return [...new Set(plan.nodes.map(node => node.rootfs))].reduce(shorten, text)
+}
+
+/** 64 digits in every line hide what differs; `--json` has them. */
+function shorten(text: string, rootfs: Digest): string {
+  return text.replaceAll(rootfsDirectory(rootfs), '$ROOTFS').replaceAll(rootfs, `sha256:${shortDigest(rootfs)}…`)
 }
 
 function findingLines(finding: Finding): readonly string[] {
@@ -64,7 +73,7 @@ function modeText(mode: number): string {
 }
 
 /** Long lists are for machines: `--json` has them whole. */
-const shownLines = 40
+const shownLines = 12
 
 function contentLines(text: string): readonly string[] {
   const lines = text.replace(/\n$/, '').split('\n')
