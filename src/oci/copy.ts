@@ -20,7 +20,7 @@ export interface CopyOptions {
 }
 
 /** A document and all that must stand at the target before it. */
-interface Node {
+export interface Node {
   readonly descriptor: Descriptor
   readonly bytes: Buffer
   readonly children: readonly Node[]
@@ -53,7 +53,7 @@ export async function copyImage(
   return graph.descriptor
 }
 
-async function readGraph(from: ImageSource, descriptor: Descriptor, ctx: Context, depth: number): Promise<Node> {
+export async function readGraph(from: ImageSource, descriptor: Descriptor, ctx: Context, depth: number): Promise<Node> {
   if (depth > limits.indexDepth)
     throw new CloudimgError(
       'IMAGE_INVALID',
@@ -75,7 +75,7 @@ async function readGraph(from: ImageSource, descriptor: Descriptor, ctx: Context
   )
 }
 
-function selectPlatforms(graph: Node, platforms: readonly Platform[], name: string): Node {
+export function selectPlatforms(graph: Node, platforms: readonly Platform[], name: string): Node {
   if (!isIndexType(graph.descriptor.mediaType)) return graph
   const chosen = platforms.map(platform => {
     const child = graph.children.find(({ descriptor }) => {
@@ -101,13 +101,13 @@ function documentNode(kind: { readonly mediaType: string }, bytes: Buffer, child
   return { descriptor: { ...kind, digest: digestOf(bytes), size: bytes.length }, bytes, children, blobs: [] }
 }
 
-async function readReferrers(from: ImageSource, graph: Node, ctx: Context): Promise<readonly Node[]> {
+export async function readReferrers(from: ImageSource, graph: Node, ctx: Context): Promise<readonly Node[]> {
   const subjects = [graph, ...graph.children].map(node => node.descriptor.digest)
   const lists = await each(subjects, 4, subject => from.referrers(subject, ctx))
   return await each(lists.flat(), 4, descriptor => readGraph(from, descriptor, ctx, 1))
 }
 
-function uniqueBlobs(nodes: readonly Node[]): readonly Descriptor[] {
+export function uniqueBlobs(nodes: readonly Node[]): readonly Descriptor[] {
   const found = new Map<string, Descriptor>()
   const visit = (node: Node): void => {
     for (const blob of node.blobs) found.set(blob.digest, blob)

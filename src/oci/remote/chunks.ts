@@ -4,7 +4,7 @@ import { CloudimgError, isCloudimgError } from '../../core/error.ts'
 import { drain, type HttpResponse } from '../../io/http.ts'
 import { retry } from '../../io/retry.ts'
 import { isTransient } from './client.ts'
-import { closingUrl, counted, doingOf, type Session, sessionOf, type Upload, uploadRequest } from './upload-session.ts'
+import { closingUrl, bodyOf, doingOf, type Session, sessionOf, type Upload, uploadRequest } from './upload-session.ts'
 
 /** No chunk is made smaller than this, unless the registry's own minimum is. */
 const smallestChunkBytes = MiB
@@ -59,10 +59,10 @@ async function sendChunk(upload: Upload, at: Progress, ctx: Context): Promise<Pr
       method: 'PATCH',
       to: at.session.location,
       headers: { 'content-type': 'application/octet-stream', 'content-range': `${at.offset}-${end - 1}` },
-      body: async () => ({
-        stream: counted(await upload.source.open({ offset: at.offset, length }), upload.progress, at.offset),
-        length,
-      }),
+      body: async () => {
+        const part = await upload.source.open({ offset: at.offset, length })
+        return bodyOf(part, length, `blob ${upload.blob.digest}`, upload.progress, at.offset)
+      },
       accept: [200, 201, 202, 204, 413, 416],
     },
     ctx,

@@ -1,6 +1,9 @@
+import type { Readable } from 'node:stream'
 import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
+import { sizeMismatch } from '../../io/hash.ts'
 import type { HttpResponse } from '../../io/http.ts'
+import { streamOf } from '../../io/read-file.ts'
 import type { Descriptor } from '../descriptor.ts'
 import type { BlobSource } from '../ends.ts'
 import type { RegistryClient, RegistryRequest } from './client.ts'
@@ -63,13 +66,27 @@ export function closingUrl(session: Session, blob: Descriptor): URL {
   return url
 }
 
-/** Tells how far a stream was read, without standing in its way. */
-export function counted<T extends NodeJS.ReadableStream>(stream: T, progress: (bytes: number) => void, start = 0): T {
-  let bytes = start
-  stream.on('data', (chunk: Buffer) => {
-    bytes += chunk.length
-    progress(bytes)
-  })
-  stream.pause()
-  return stream
+/**
+ * A body of exactly `length` bytes that tells how far it was read, counted from `start`. A source that gives less or more
+ * would otherwise look like a broken connection. @throws SIZE_MISMATCH, by the stream.
+ */
+export function bodyOf(
+  source: Readable,
+  length: number,
+  what: string,
+  progress: (bytes: number) => void,
+  start = 0,
+): { readonly stream: Readable; readonly length: number } {
+  const bytes = async function* (): AsyncGenerator<Buffer> {
+    let sent = 0
+    for await (const chunk of source as AsyncIterable<Buffer>) {
+      sent += chunk.length
+      if (sent > length) throw sizeMismatch(what, length, `more than ${length}`)
+      yield chunk
+      progress(start + sent)
+    }
+    if (sent < length) throw sizeMismatch(what, length, sent)
+  }
+  // On close rather than in the generator: a body that is never sent never starts one.
+  return { stream: streamOf(bytes()).once('close', () => source.destroy()), length }
 }

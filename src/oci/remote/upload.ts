@@ -5,7 +5,7 @@ import { retry } from '../../io/retry.ts'
 import type { Written } from '../ends.ts'
 import { uploadChunks } from './chunks.ts'
 import { hasBlob } from './has-blob.ts'
-import { closingUrl, counted, doingOf, type Session, sessionOf, type Upload, uploadRequest } from './upload-session.ts'
+import { closingUrl, bodyOf, doingOf, type Session, sessionOf, type Upload, uploadRequest } from './upload-session.ts'
 
 /**
  * Brings a blob in by what costs least: it is there, it can be mounted, one PUT, and only for registries that take no
@@ -92,7 +92,7 @@ async function putWhole(upload: Upload, session: Session, ctx: Context): Promise
       method: 'PUT',
       to: closingUrl(session, blob),
       headers: { 'content-type': 'application/octet-stream' },
-      body: async () => ({ stream: counted(await source.open(), upload.progress), length: blob.size }),
+      body: async () => bodyOf(await source.open(), blob.size, `blob ${blob.digest}`, upload.progress),
       accept: [201, 204, 413, 416],
     },
     ctx,

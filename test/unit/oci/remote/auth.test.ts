@@ -89,7 +89,7 @@ describe('bearer tokens', () => {
     await Promise.all(['a', 'b', 'c', 'd'].map(name => repository.resolve(name, testContext())))
     expect(tokenRequests(server)).toHaveLength(1)
     const { descriptor, source } = sample('x')
-    await expect(repository.write(descriptor, source, testContext())).rejects.toThrow()
+    await expect(repository.write(descriptor, source, testContext())).rejects.toThrow('status 500')
     expect(tokenRequests(server).map(({ path }) => new URL(path, 'http://x').searchParams.get('scope'))).toEqual([
       'repository:r/x:pull',
       'repository:r/x:pull,push',

@@ -115,7 +115,7 @@ describe('a repository of the embedded registry', () => {
     const reading = repository('a/b')
       .open(layer.descriptor, ctx)
       .then(stream => buffer(stream))
-    await expect(reading).rejects.toThrow()
+    await expect(reading).rejects.toMatchObject({ code: expect.stringMatching(/NETWORK|DIGEST_MISMATCH/) })
     const { manifest } = images[0]!
     store.blobs.set(manifest.descriptor.digest, index.bytes)
     await expect(repository('a/b').resolve(manifest.descriptor.digest, ctx)).rejects.toMatchObject({
@@ -140,10 +140,14 @@ describe('a registry with users', () => {
   })
 })
 
-it('tells a blob of another digest from the one expected before the registry does', async () => {
-  const { images } = sampleIndex(['amd64'])
-  const { layer, config } = images[0]!
-  const wrong = { ...layer.descriptor, digest: digestOf('else') }
-  await expect(repository('a').write(wrong, config.source, ctx)).rejects.toThrow()
+it.each([
+  ['fewer bytes', -1, 'SIZE_MISMATCH'],
+  ['more bytes', 1, 'SIZE_MISMATCH'],
+  ['other bytes', 0, 'REGISTRY_ERROR'],
+])('refuses a source that gives %s than its descriptor says, and tries no second time', async (_what, more, code) => {
+  const { layer } = sampleIndex(['amd64']).images[0]!
+  const wrong = { ...layer.descriptor, digest: digestOf('else'), size: layer.descriptor.size - more }
+  await expect(repository('a').write(wrong, layer.source, ctx)).rejects.toMatchObject({ code })
   expect(store.blobs.size).toBe(0)
+  expect(ctx.seen).toEqual([])
 })

@@ -1,0 +1,180 @@
+import { createWriteStream } from 'node:fs'
+import { mkdtemp, open, readdir, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, posix } from 'node:path'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { MiB } from '../../core/bytes.ts'
+import type { Context } from '../../core/context.ts'
+import { CloudimgError } from '../../core/error.ts'
+import { fileError, statIfPresent, withFileErrors } from '../../io/files.ts'
+import { decompress, detectCompression, sniffCompression } from '../../io/compression.ts'
+import { limits } from '../../io/limits.ts'
+import { readFileRange, streamOf } from '../../io/read-file.ts'
+import { readTar } from '../../io/tar.ts'
+
+/** A file inside an archive: a stretch of a file on disk. */
+export interface Stretch {
+  readonly file: string
+  readonly offset: number
+  readonly size: number
+}
+
+/** What is in an archive or a layout directory, by path; links are followed already. */
+export interface ArchiveFiles {
+  /** For messages. */
+  readonly what: string
+  readonly files: ReadonlyMap<string, Stretch>
+  /** Removes what was unpacked to disk, if anything was. */
+  close(): Promise<void>
+}
+
+/**
+ * Indexes a tar in one pass, or a directory. A compressed archive, and one that comes as a stream, is written to a
+ * temporary file first: its blobs are read more than once and out of order.
+ * @throws ARCHIVE_INVALID, UNSAFE_ARCHIVE, UNSUPPORTED, FILE_ERROR, DISK_FULL.
+ */
+export async function openArchiveFiles(
+  input: string | Readable,
+  temporary: string | undefined,
+  ctx: Context,
+): Promise<ArchiveFiles> {
+  if (typeof input !== 'string') return await spool(input, 'standard input', temporary, ctx)
+  const stats = await withFileErrors('reading', input, () => stat(input))
+  if (stats.isDirectory())
+    return { what: `"${input}"`, files: await listDirectory(input), close: async () => undefined }
+  const head = await readHead(input)
+  if (sniffCompression(head) !== 'none')
+    return await spool(streamOf(readFileRange(input)), `"${input}"`, temporary, ctx)
+  const what = `"${input}"`
+  return { what, files: await indexTar(input, what, ctx), close: async () => undefined }
+}
+
+async function readHead(path: string): Promise<Buffer> {
+  const handle = await withFileErrors('reading', path, () => open(path, 'r'))
+  try {
+    const head = Buffer.alloc(6)
+    const { bytesRead } = await handle.read(head, 0, head.length, 0)
+    return head.subarray(0, bytesRead)
+  } finally {
+    await handle.close()
+  }
+}
+
+async function spool(
+  input: Readable,
+  what: string,
+  temporary: string | undefined,
+  ctx: Context,
+): Promise<ArchiveFiles> {
+  const folder = await withFileErrors('making a folder below', temporary ?? tmpdir(), () =>
+    mkdtemp(join(temporary ?? tmpdir(), 'cloudimg-load-')),
+  )
+  const close = async (): Promise<void> => await rm(folder, { recursive: true, force: true })
+  const file = join(folder, 'archive.tar')
+  try {
+    await pipeline(streamOf(unpacked(input, what)), createWriteStream(file, { highWaterMark: MiB }), {
+      signal: ctx.signal,
+    })
+    return { what, files: await indexTar(file, what, ctx), close }
+  } catch (error) {
+    input.destroy()
+    await close()
+    ctx.signal.throwIfAborted()
+    throw fileError('unpacking the archive to', file, error)
+  }
+}
+
+async function* unpacked(input: Readable, what: string): AsyncGenerator<Buffer> {
+  let read = 0
+  let written = 0
+  const counted = async function* (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of source) {
+      read += chunk.length
+      yield chunk
+    }
+  }
+  const { compression, body } = await detectCompression(counted(input))
+  for await (const chunk of decompress(body, compression, what)) {
+    written += chunk.length
+    const allowed = Math.min(limits.archiveBytes, 64 * MiB + read * limits.decompressionRatio)
+    if (written > allowed) throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: it unpacks to too many bytes`)
+    yield chunk
+  }
+}
+
+async function listDirectory(path: string): Promise<ReadonlyMap<string, Stretch>> {
+  return await withFileErrors('listing', path, async () => {
+    const files = new Map<string, Stretch>()
+    const names = ['oci-layout', 'index.json', 'manifest.json']
+    if ((await statIfPresent(join(path, 'blobs/sha256'))) !== undefined)
+      names.push(...(await readdir(join(path, 'blobs/sha256'))).map(name => `blobs/sha256/${name}`))
+    for (const name of names) {
+      const stats = await statIfPresent(join(path, name))
+      if (stats?.isFile() === true) files.set(name, { file: join(path, name), offset: 0, size: stats.size })
+    }
+    return files
+  })
+}
+
+async function indexTar(file: string, what: string, ctx: Context): Promise<ReadonlyMap<string, Stretch>> {
+  const files = new Map<string, Stretch>()
+  const links = new Map<string, string>()
+  const source = readFileRange(file)
+  try {
+    for await (const entry of readTar(source, what)) {
+      ctx.signal.throwIfAborted()
+      const path = normalise(entry.path)
+      if (path === undefined) continue
+      if (entry.type === 'file') files.set(path, { file, offset: entry.contentOffset, size: entry.size })
+      if (entry.type === 'hardlink') links.set(path, normalise(entry.linkTarget ?? '') ?? '')
+      // docker's older archives share a layer by a link to the other one's file.
+      if (entry.type === 'symlink') links.set(path, posix.join(posix.dirname(path), entry.linkTarget ?? ''))
+    }
+  } finally {
+    // The tar reader takes bytes as it needs them and does not close what it takes them from.
+    await source.return(undefined)
+  }
+  for (const path of links.keys()) {
+    const target = follow(path, links, files)
+    if (target !== undefined && !files.has(path)) files.set(path, target)
+  }
+  return files
+}
+
+/** Undefined for a path that leads outside; it names nothing that we look for. */
+function normalise(path: string): string | undefined {
+  const plain = posix.normalize(path).replace(/\/$/, '')
+  return plain.startsWith('../') || plain === '..' || plain.startsWith('/') ? undefined : plain
+}
+
+function follow(
+  path: string,
+  links: ReadonlyMap<string, string>,
+  files: ReadonlyMap<string, Stretch>,
+): Stretch | undefined {
+  let at = path
+  for (let hops = 0; hops < 16; hops++) {
+    const next = links.get(at)
+    if (next === undefined) return files.get(at)
+    at = next
+  }
+  return undefined
+}
+
+/** A whole small file of the archive. @throws ARCHIVE_INVALID beyond `maxBytes`. */
+export async function readStretch(
+  { what }: ArchiveFiles,
+  path: string,
+  stretch: Stretch,
+  maxBytes: number,
+): Promise<Buffer> {
+  if (stretch.size > maxBytes)
+    throw new CloudimgError(
+      'ARCHIVE_INVALID',
+      `reading ${what}: "${path}" has ${stretch.size} bytes, at most ${maxBytes} are taken`,
+    )
+  const parts: Buffer[] = []
+  for await (const part of readFileRange(stretch.file, stretch.offset, stretch.size)) parts.push(part)
+  return Buffer.concat(parts)
+}
