@@ -1,0 +1,90 @@
+import { join } from 'node:path'
+import { ApiError } from './api-error.ts'
+import { readIfPresent, writeWhole } from './files.ts'
+import { pause, readFaults } from './faults.ts'
+import { Fatal, log } from './log.ts'
+import { dbDir } from './paths.ts'
+import type { Store } from './store.ts'
+
+export interface Member {
+  readonly name: string
+  readonly address: string
+  readonly isLearner: boolean
+}
+
+export const etcdDir = join(dbDir, 'etcd')
+const membersFile = join(etcdDir, 'members.json')
+
+/**
+ * Embedded etcd in a simple form: the first server holds the data for good and counts the others' calls as their heartbeats; the
+ * others reach the data through it. Joining, one learner at a time, voters, exit on lost quorum are as in etcd; electing another
+ * leader is not there, so that the loss of the first server is a lost quorum.
+ */
+export class Etcd {
+  readonly leaderUrl: string
+  private readonly store: Store
+  private members: readonly Member[]
+  private readonly lastSeen = new Map<string, number>()
+
+  constructor(store: Store, own: { readonly name: string; readonly address: string }) {
+    this.store = store
+    this.leaderUrl = `https://${own.address}:6443`
+    const known = readIfPresent(membersFile)
+    this.members = known === undefined ? [{ ...own, isLearner: false }] : (JSON.parse(known) as readonly Member[])
+    if (known === undefined) this.save()
+    for (const { name } of this.members) this.lastSeen.set(name, Date.now())
+  }
+
+  get list(): readonly Member[] {
+    return this.members
+  }
+
+  /** POST adds a learner, PUT makes it a voter. */
+  async answerMembers(method: string, member: { readonly name: string; readonly address: string }): Promise<object> {
+    if (method === 'POST') this.addLearner(member)
+    if (method === 'PUT') {
+      await pause(300)
+      this.members = this.members.map(known => (known.name === member.name ? { ...known, isLearner: false } : known))
+      this.save()
+    }
+    return { members: this.members }
+  }
+
+  remove(name: string): void {
+    this.members = this.members.filter(member => member.name !== name)
+    this.save()
+  }
+
+  /** The store for a member's call; a member that was removed is turned away. */
+  storeFor(name: string): Store {
+    if (!this.members.some(member => member.name === name))
+      throw new ApiError(410, 'Gone', 'this node has been removed from the cluster, please delete its db directory')
+    this.lastSeen.set(name, Date.now())
+    return this.store
+  }
+
+  /** Throws Fatal where fewer than a majority of the voters were seen lately. */
+  checkQuorum(): void {
+    const voters = this.members.filter(({ isLearner }) => !isLearner)
+    const lately = Date.now() - 8000 * Math.max(readFaults().timeScale ?? 1, 0.25)
+    const seen = voters.filter(({ name }, index) => index === 0 || (this.lastSeen.get(name) ?? 0) > lately)
+    if (seen.length * 2 <= voters.length) throw new Fatal('etcdserver: no leader: lost quorum')
+  }
+
+  private addLearner(member: { readonly name: string; readonly address: string }): void {
+    const present = this.members.find(({ name }) => name === member.name)
+    if (present !== undefined && present.address === member.address) return
+    if (present !== undefined)
+      throw new ApiError(409, 'Conflict', 'duplicate node name found, please use a unique name for this node')
+    if (this.members.some(({ isLearner }) => isLearner))
+      throw new ApiError(409, 'Conflict', 'etcdserver: too many learner members in cluster')
+    this.members = [...this.members, { ...member, isLearner: true }]
+    this.lastSeen.set(member.name, Date.now())
+    this.save()
+    log('info', `Adding learner ${member.name} at ${member.address} to etcd`)
+  }
+
+  private save(): void {
+    writeWhole(membersFile, JSON.stringify(this.members))
+  }
+}
