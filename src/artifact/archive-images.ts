@@ -21,19 +21,34 @@ const ociIndex = z.looseObject({
  */
 export async function listArchiveImages(path: string, ctx: Context): Promise<readonly string[]> {
   const what = `image archive "${path}"`
-  const { compression, body } = await detectCompression(readFileRange(path))
+  const file = readFileRange(path)
+  try {
+    const found = await readMetadata(file, what, ctx)
+    const index = found.get('index.json')
+    const manifest = found.get('manifest.json')
+    if (index === undefined && manifest === undefined) {
+      throw new CloudimgError('ARCHIVE_INVALID', `reading ${what}: it has neither index.json nor manifest.json`)
+    }
+    const names = index === undefined ? dockerNames(manifest ?? '', what) : ociNames(index, what)
+    return [...new Set(names.flatMap(fullName))].sort(compareBytes)
+  } finally {
+    // What reads it may have thrown in the middle: the file is closed here whatever happened.
+    await file.return(undefined)
+  }
+}
+
+async function readMetadata(
+  file: AsyncIterable<Buffer>,
+  what: string,
+  ctx: Context,
+): Promise<ReadonlyMap<string, string>> {
+  const { compression, body } = await detectCompression(file)
   const found = new Map<string, string>()
   for await (const entry of readTar(bounded(decompress(body, compression, what), what, ctx), what)) {
     const name = entry.path.replace(/^\.\//, '')
     if (name === 'index.json' || name === 'manifest.json') found.set(name, await readText(entry, what))
   }
-  const index = found.get('index.json')
-  const manifest = found.get('manifest.json')
-  if (index === undefined && manifest === undefined) {
-    throw new CloudimgError('ARCHIVE_INVALID', `reading ${what}: it has neither index.json nor manifest.json`)
-  }
-  const names = index === undefined ? dockerNames(manifest ?? '', what) : ociNames(index, what)
-  return [...new Set(names.flatMap(fullName))].sort(compareBytes)
+  return found
 }
 
 /**

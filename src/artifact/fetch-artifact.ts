@@ -19,7 +19,7 @@ export interface FetchedArtifact extends Fetched {
 
 /**
  * Fetches all of them, at most `concurrency` at once. Optional ones that nobody has are left out; the rest stands in order.
- * Offline, everything that is missing is named at once.
+ * Where several cannot be had, the first in order is the one to hear of; offline, all that is missing is named at once.
  */
 export async function fetchAll(
   artifacts: readonly Artifact[],
@@ -28,20 +28,20 @@ export async function fetchAll(
   concurrency = 4,
 ): Promise<readonly FetchedArtifact[]> {
   const wasBuilt = artifacts.some(artifact => isPinnedBefore(artifact, env))
-  const missing: string[] = []
   const results = await each(artifacts, concurrency, async artifact => {
     if (artifact.optional && isAbsent(artifact, env, wasBuilt)) return undefined
     try {
       return await fetchArtifact(artifact, env, ctx)
     } catch (error) {
-      if (artifact.optional && error instanceof CloudimgError && error.data.notFound === true) return undefined
-      if (!isCloudimgError(error, 'OFFLINE')) throw error
-      missing.push(String(error.data.missing))
-      return undefined
+      if (!isCloudimgError(error, 'ARTIFACT_UNAVAILABLE') && !isCloudimgError(error, 'OFFLINE')) throw error
+      return artifact.optional && error.data.notFound === true ? undefined : error
     }
   })
+  const failures = results.filter(result => result instanceof CloudimgError)
+  const missing = failures.filter(failure => failure.code === 'OFFLINE').map(({ data }) => String(data.missing))
   if (missing.length > 0) throw offlineErrorFor([...new Set(missing)].sort())
-  return results.filter(result => result !== undefined)
+  if (failures[0] !== undefined) throw failures[0]
+  return results.flatMap(result => (result === undefined || result instanceof CloudimgError ? [] : [result]))
 }
 
 /** @throws what `fetchFile` throws; ARTIFACT_UNAVAILABLE where upstream's checksum file names none of the forms. */

@@ -10,6 +10,7 @@ import { emptyLock, type Lock } from '../../../src/artifact/lock.ts'
 import { type LockOptions, openLock } from '../../../src/artifact/lock-view.ts'
 import { parseMirror } from '../../../src/artifact/mirror.ts'
 import { directoryPool } from '../../../src/artifact/pool.ts'
+import { compareBytes } from '../../../src/io/files.ts'
 import { encodeHeader, tarEnd, tarPadding } from '../../../src/io/tar.ts'
 import type { SeenRequest } from '../../support/http-server.ts'
 import { testContext } from '../../support/test-context.ts'
@@ -153,7 +154,7 @@ export class Workbench {
   }
 
   async #list(folder: string): Promise<string[]> {
-    return (await readdir(join(this.home, folder)).catch(() => [])).sort()
+    return (await readdir(join(this.home, folder)).catch(() => [])).sort(compareBytes)
   }
 
   async dispose(): Promise<void> {
