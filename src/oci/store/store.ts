@@ -235,7 +235,11 @@ class LocalStore implements Store {
 
   async tag(name: string, target: Descriptor): Promise<void> {
     const ref = parseReference(name)
-    await writeRef(refPath(this.layout, ref), formatReference(ref), target)
+    const path = refPath(this.layout, ref)
+    // A name that stands for it already keeps the time at which it was set: building again without a change writes nothing.
+    const present = (await readRef(path).catch(() => undefined))?.target
+    if (present?.digest === target.digest && present.mediaType === target.mediaType) return
+    await writeRef(path, formatReference(ref), target)
   }
 
   async untag(ref: Reference): Promise<boolean> {
