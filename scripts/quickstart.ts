@@ -35,7 +35,8 @@ async function cloudimg(store: string, args: readonly string[]): Promise<string>
 
 /** Upstream's release where it can be reached; else one that the tests make, of the same names and formats. */
 async function findRelease(): Promise<{ readonly flags: readonly string[]; readonly standIn: boolean }> {
-  if (process.env.CLOUDIMG_QUICKSTART_RELEASE !== 'stand-in' && (await isReachable())) {
+  const forced = process.env.CLOUDIMG_QUICKSTART_RELEASE === 'stand-in'
+  if (!forced && (await isReachable())) {
     console.log(`taking k3s ${version} from https://github.com/k3s-io/k3s/releases`)
     return { flags: [], standIn: false }
   }
@@ -93,7 +94,7 @@ async function main(): Promise<void> {
   const kubefile = join(work, 'Kubefile')
   await writeFile(kubefile, await readFile(join(root, 'kubefiles/quickstart/Kubefile')))
   const registry = await startRegistry()
-  const name = `${registry}/quickstart:v1.31.4`
+  const name = `${registry}/quickstart${standIn ? '-stand-in' : ''}:v1.31.4`
   await cloudimg(home.operator, [
     'build',
     '-f',

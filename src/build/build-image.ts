@@ -17,7 +17,7 @@ import { LayerMaker, type MadeLayer } from './layers/layer-maker.ts'
 import { type LayerSpec, maxLayers, packLayers, splitLayers } from './layers/layer-spec.ts'
 import type { Compression } from './layers/compress.ts'
 import type { TemplateLayer } from './lay-template.ts'
-import { describeCluster, detectRuntime, isArtifactPath } from './metadata.ts'
+import { describeCluster, detectRuntime, isArtifactPath, isStandIn } from './metadata.ts'
 import type { BuildPlan } from './plan.ts'
 import { planBuild } from './plan-build.ts'
 import { type PlannedTree, runPlan } from './run-plan.ts'
@@ -166,6 +166,7 @@ class PlatformBuild {
         tree: planned.tree,
         templates: planned.templates,
         files,
+        standIn: await isStandIn(this.#store, planned.tree),
         ...unsealed,
       })
       const last = await this.#clusterLayer(planned, metadata)

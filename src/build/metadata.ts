@@ -2,7 +2,9 @@ import type { ClusterMetadata, RuntimeName } from '../core/cluster-metadata.ts'
 import { type Digest, hexOf } from '../core/digest.ts'
 import { formatPlatform, type Platform } from '../core/platform.ts'
 import type { LaidTemplate } from './lay-template.ts'
+import type { Store } from '../oci/store/store.ts'
 import type { BuildTree } from './tree.ts'
+import { readTreeHead } from './tree-content.ts'
 
 /** The files that make a tree a cluster image, and of which runtime (DESIGN.md, "The Kubefile"). */
 const runtimeBinaries: readonly (readonly [path: string, runtime: RuntimeName])[] = [
@@ -22,6 +24,14 @@ export function isArtifactPath(path: string): boolean {
   return /^(?:bin\/(?:k3s|k0s|kubeadm)|images\/[^/]+|scripts\/[^/]+-install\.sh)$/.test(path)
 }
 
+/** Whether the runtime's program is the k3s of the tests: a script that says so in its first lines. */
+export async function isStandIn(store: Store, tree: BuildTree): Promise<boolean> {
+  const binary = tree.get('bin/k3s')
+  if (binary?.type !== 'file') return false
+  const head = (await readTreeHead(store, binary, 512)).toString('latin1')
+  return head.startsWith('#!') && head.includes('stand-in')
+}
+
 export interface MetadataParts {
   readonly runtime: RuntimeName
   readonly platform: Platform
@@ -29,6 +39,7 @@ export interface MetadataParts {
   readonly templates: readonly LaidTemplate[]
   /** sha256 of the files that `isArtifactPath` names, from the layers. */
   readonly files: ReadonlyMap<string, Digest>
+  readonly standIn: boolean
   readonly unsealed: readonly string[]
   readonly images: readonly string[]
 }
@@ -63,6 +74,7 @@ export function describeCluster(parts: MetadataParts): ClusterMetadata {
     unsealed: [...unsealed],
     artifacts,
     features: [...new Set(templates.flatMap(template => template.features))].sort(),
+    ...(parts.standIn ? { standIn: true } : {}),
     components: Object.assign({}, ...templates.map(template => template.components)) as Record<string, string>,
     images: [...new Set(parts.images)].sort(),
   }
