@@ -1,7 +1,4 @@
-import { MiB } from '../core/bytes.ts'
 import { parseReference } from '../core/reference.ts'
-import { type FetchedArtifact, readSmall } from './fetch-artifact.ts'
-import type { FetchEnvironment } from './fetch.ts'
 import type { TemplateData } from './template-schema.ts'
 import { kubernetesVersion } from './version.ts'
 
@@ -40,20 +37,6 @@ export function componentsOf(
   const kubernetes = facts.version === undefined ? undefined : kubernetesVersion(template, facts.version)
   if (kubernetes !== undefined) found.set('kubernetes', { name: 'kubernetes', version: kubernetes, source: 'version' })
   return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-}
-
-/** Component → version for Metadata, from what was fetched of the release. */
-export async function describeComponents(
-  template: Pick<TemplateData, 'name' | 'versions' | 'components'>,
-  version: string | undefined,
-  fetched: readonly FetchedArtifact[],
-  images: readonly string[],
-  { pool }: Pick<FetchEnvironment, 'pool'>,
-): Promise<Readonly<Record<string, string>>> {
-  const notes = fetched.find(({ artifact }) => artifact.role === 'release-notes')
-  const text = notes === undefined ? undefined : await readSmall(pool, notes.digest, MiB)
-  const components = componentsOf(template, { version, images, notes: text })
-  return Object.fromEntries(components.map(component => [component.name, component.version]))
 }
 
 function tagOf(images: readonly string[], repositories: readonly string[]): string | undefined {

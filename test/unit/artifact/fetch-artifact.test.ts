@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { describeComponents } from '../../../src/artifact/components.ts'
+import { componentsOf } from '../../../src/artifact/components.ts'
 import { artifactsOf } from '../../../src/artifact/distribution.ts'
 import { type FetchedArtifact, fetchAll, readSmall } from '../../../src/artifact/fetch-artifact.ts'
 import type { FetchEnvironment } from '../../../src/artifact/fetch.ts'
@@ -173,12 +173,15 @@ describe('a release directory', () => {
     const env = bench.environment({ mirrors: ['k3s=mirror'] })
     const fetched = await fetchRelease(env)
     expect(takenNames(fetched)).toEqual([...whole, 'release-notes.md'])
-    expect(await describeComponents(k3s, tag, fetched, images, env)).toEqual({
-      coredns: '1.12.0',
-      etcd: 'v3.5.16-k3s1',
-      kubernetes: 'v1.31.4',
-      pause: '3.6',
-    })
+    const found = fetched.find(({ artifact }) => artifact.role === 'release-notes')
+    expect(
+      componentsOf(k3s, { version: tag, images, notes: await readSmall(env.pool, found!.digest, 10_000) }),
+    ).toEqual([
+      { name: 'coredns', version: '1.12.0', source: 'image-list' },
+      { name: 'etcd', version: 'v3.5.16-k3s1', source: 'release-notes' },
+      { name: 'kubernetes', version: 'v1.31.4', source: 'version' },
+      { name: 'pause', version: '3.6', source: 'image-list' },
+    ])
   })
 
   it('adds no release notes to a release that was pinned without them', async () => {
