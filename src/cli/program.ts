@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { exitCodeMeanings } from './exit-code.ts'
 import { onePlatform, parsePlatforms } from './image-argument.ts'
 import { type GlobalOptions, runSession, type Session } from './session.ts'
+import type { LoadFlags, SaveFlags } from './commands/archive.ts'
 import type { BuildFlags } from './commands/build.ts'
 import type { LockFlags } from './commands/lock.ts'
 import type { LoginFlags } from './commands/login.ts'
@@ -43,6 +44,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   }
   addImageCommands(program, act)
   addTransferCommands(program, act)
+  addArchiveCommands(program, act)
   addLoginCommands(program, act)
   addBuildCommands(program, act)
   addRunCommands(program, act)
@@ -166,6 +168,38 @@ function addTransferCommands(program: Command, act: Act): void {
       act(command, async session =>
         (await import('./commands/transfer.ts')).pull(session, reference, transferOptions(flags)),
       ),
+    )
+}
+
+function addArchiveCommands(program: Command, act: Act): void {
+  program
+    .command('save <references...>')
+    .description('write images into one archive that podman, ctr and docker load')
+    .option('-o, --output <path>', 'file to write; stdout unless told')
+    .addOption(new Option('--format <form>', 'the archive’s form').choices(['hybrid', 'oci-dir']).default('hybrid'))
+    .option('--platform <platforms>', 'only these, separated by commas; all unless told', gather)
+    .addHelpText(
+      'after',
+      examples(
+        'cloudimg save -o k3s.tar registry.local/k3s:v1.31.4',
+        'cloudimg save k3s:v1.31.4 | ssh site cloudimg load',
+      ),
+    )
+    .action((references: string[], flags: SaveFlags & { platform?: readonly string[] }, command: Command) =>
+      act(command, async session =>
+        (await import('./commands/archive.ts')).save(session, references, {
+          ...flags,
+          platforms: parsePlatforms(flags.platform),
+        }),
+      ),
+    )
+  program
+    .command('load')
+    .description('read the images of an archive into the local store')
+    .option('-i, --input <path>', 'archive or OCI layout directory; stdin unless told')
+    .addHelpText('after', examples('cloudimg load -i k3s.tar', 'docker save alpine | cloudimg load'))
+    .action((flags: LoadFlags, command: Command) =>
+      act(command, async session => (await import('./commands/archive.ts')).load(session, flags)),
     )
 }
 
