@@ -95,7 +95,7 @@ const line = fc
     fc.constantFrom('', '\n', '\n# above', '\n\tbody $x\n\tEOF', '\r'),
   )
   .map(([keyword, some, words, blank, end]) => [keyword, ...some, ...words].join(blank) + end)
-const header = fc.constantFrom('', '# escape=`\n', '# syntax=x\n\n# escape=`\n', '#\n')
+const header = fc.constantFrom('', '\n# escape=`\n', '# escape=`\n', '# syntax=x\n\n# escape=`\n', '#\n')
 const kubefile = fc
   .tuple(header, fc.array(line, { minLength: 1, maxLength: 3 }))
   .map(([header, lines]) => `${header}${lines.join('\n')}\n`)
