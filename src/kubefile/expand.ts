@@ -1,3 +1,4 @@
+// Longer than most files: one pass over one word, whose readers call each other.
 import { CloudimgError } from '../core/error.ts'
 import type { Diagnostic } from '../core/diagnostic.ts'
 import { type Escape, type Word, spanInWord } from './ast.ts'

@@ -1,3 +1,4 @@
+// Longer than most files: it is one table.
 import type { InstructionKind } from './ast.ts'
 
 /** `parsed`: understood and kept, refused when a build is planned. Raise to `built` what a build carries out. */
