@@ -1,0 +1,94 @@
+import { describe, expect, it } from 'vitest'
+import { CloudimgError, type ErrorCode } from '../../../src/core/error.ts'
+import { exitCodeMeanings, exitCodeOf } from '../../../src/cli/exit-code.ts'
+import { createProgram } from '../../../src/cli/program.ts'
+import type { Terminal } from '../../../src/cli/terminal.ts'
+
+function program() {
+  let out = ''
+  const stream = { write: (text: string) => void (out += text), columns: 100 } as unknown as NodeJS.WriteStream
+  const terminal: Terminal = { stdout: stream, stderr: stream, stdin: process.stdin, env: {} }
+  const made = createProgram(terminal, { code: 0 })
+  return { program: made, output: () => out }
+}
+
+function helpOf(name: string): string {
+  const { program: made, output } = program()
+  made.commands.find(command => command.name() === name)!.outputHelp()
+  return output()
+}
+
+const names = program().program.commands.map(command => command.name())
+const examples = names.flatMap(name =>
+  helpOf(name)
+    .split('\n')
+    .filter(line => /^\s+(?:.*\|\s*)?cloudimg /.test(line))
+    .flatMap(line => line.trim().split(/\s*\|\s*(?:ssh \w+ )?/))
+    .filter(part => part.startsWith('cloudimg '))
+    .map(part => part.split(' ').slice(1)),
+)
+
+describe('help', () => {
+  it('has a description for every command', () => {
+    expect(program().program.commands.filter(command => command.description() === '')).toEqual([])
+  })
+
+  it.each(examples)('gives examples that are taken: %s', async (...argv) => {
+    const { program: made } = program()
+    let ran = ''
+    for (const command of made.commands) command.action(() => void (ran = command.name()))
+    await made.parseAsync(argv, { from: 'user' })
+    expect(ran).toBe(argv[0])
+  })
+
+  it('has examples for what people type most', () => {
+    expect(new Set(examples.map(([name]) => name))).toEqual(
+      new Set(['build', 'inspect', 'load', 'lock', 'login', 'pull', 'push', 'run', 'save', 'serve', 'tag', 'unpack']),
+    )
+  })
+})
+
+describe('wrong words', () => {
+  it.each([
+    [['biuld'], /unknown command 'biuld'[\s\S]*Did you mean build/],
+    [['build', '--plattform', 'x'], /unknown option '--plattform'[\s\S]*Did you mean --platform/],
+    [['tag', 'one'], /missing required argument 'target'/],
+    [['build', '--compression', 'xz', '.'], /Allowed choices are zstd, gzip, none/],
+    [['run', 'x', '--timeout', '0'], /whole number from 1/],
+  ])('%j', async (argv, message) => {
+    const { program: made, output } = program()
+    await expect(made.parseAsync(argv, { from: 'user' })).rejects.toMatchObject({ name: 'CommanderError' })
+    expect(output()).toMatch(message)
+  })
+})
+
+describe('exit codes', () => {
+  const code = (errorCode: ErrorCode, data = {}): number => exitCodeOf(new CloudimgError(errorCode, 'x', { data }))
+
+  it.each<[ErrorCode, number]>([
+    ['USAGE', 2],
+    ['KUBEFILE_INVALID', 3],
+    ['REGISTRY_AUTH', 4],
+    ['DIGEST_MISMATCH', 5],
+    ['SIZE_MISMATCH', 5],
+    ['LOCK_MISMATCH', 5],
+    ['PHASE_FAILED', 6],
+    ['HOST_UNSUITABLE', 7],
+    ['HOST_UNREACHABLE', 7],
+    ['CLUSTER_LOCKED', 8],
+    ['CANCELLED', 130],
+    ['NETWORK', 1],
+  ])('%s is %i', (errorCode, expected) => {
+    expect(code(errorCode)).toBe(expected)
+  })
+
+  it('are 6 for anything that failed after hosts began to change', () => {
+    expect(code('HOST_UNREACHABLE', { changed: true })).toBe(6)
+  })
+
+  it('all have a meaning in the help', () => {
+    const { program: made, output } = program()
+    made.outputHelp()
+    for (const [number, meaning] of exitCodeMeanings) expect(output()).toContain(`${number} `.padEnd(5) + meaning)
+  })
+})
