@@ -156,6 +156,15 @@ export interface ReadEntry extends TarEntry {
  */
 export async function* readTar(source: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<ReadEntry> {
   const bytes = new ByteQueue(source, what)
+  try {
+    yield* readEntries(bytes, what)
+    await bytes.rest()
+  } finally {
+    await bytes.close()
+  }
+}
+
+async function* readEntries(bytes: ByteQueue, what: string): AsyncGenerator<ReadEntry> {
   let extra: Extensions = {}
   let zeroBlocks = 0
   for (let entries = 0; ;) {
@@ -192,7 +201,6 @@ export async function* readTar(source: AsyncIterable<Uint8Array>, what: string):
     }
     await bytes.skip(left + tarPadding(entry.size).length)
   }
-  await bytes.rest()
 }
 
 interface Extensions {
@@ -350,6 +358,11 @@ class ByteQueue {
 
   async skip(count: number): Promise<void> {
     for (let left = count; left > 0;) left -= (await this.some(left)).length
+  }
+
+  /** Lets the source close what it has open, however far it was read. */
+  async close(): Promise<void> {
+    await this.#iterator.return?.()
   }
 
   /** Reads to the end, so that digests over the whole stream are checked; padding after the end marker is legal. */

@@ -30,14 +30,18 @@ const skippableMagic = 0x184d2a50
  */
 export async function* zstdDecode(source: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<Buffer> {
   const input = new FrameInput(source, what)
-  while (await input.fill(4, true)) {
-    const word = input.peek(4).readUInt32LE(0)
-    if ((word & 0xfffffff0) >>> 0 === skippableMagic) {
-      await input.fill(8)
-      const size = input.peek(8).readUInt32LE(4)
-      await input.pass(8 + size)
-    } else if (word === magic) yield* decodeFrame(input, what)
-    else throw new CloudimgError('ARCHIVE_INVALID', `reading ${what}: not zstd data`)
+  try {
+    while (await input.fill(4, true)) {
+      const word = input.peek(4).readUInt32LE(0)
+      if ((word & 0xfffffff0) >>> 0 === skippableMagic) {
+        await input.fill(8)
+        const size = input.peek(8).readUInt32LE(4)
+        await input.pass(8 + size)
+      } else if (word === magic) yield* decodeFrame(input, what)
+      else throw new CloudimgError('ARCHIVE_INVALID', `reading ${what}: not zstd data`)
+    }
+  } finally {
+    await input.close()
   }
 }
 
@@ -137,5 +141,10 @@ class FrameInput {
       await this.fill(1)
       left -= (await this.take(Math.min(left, this.#buffer.length))).length
     }
+  }
+
+  /** Lets the source close what it has open, however far it was read. */
+  async close(): Promise<void> {
+    await this.#iterator.return?.()
   }
 }

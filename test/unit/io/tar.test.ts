@@ -127,6 +127,24 @@ describe('reading', () => {
     await expect(readAll(bytes)).rejects.toMatchObject({ code })
   })
 
+  it.each(['broken', 'left early'])('lets its source go when %s', async how => {
+    let closed = false
+    const source = async function* (): AsyncGenerator<Buffer> {
+      try {
+        yield how === 'broken' ? Buffer.alloc(512, 'x') : archive([entry('a'), 'hello'])
+        yield Buffer.alloc(512)
+      } finally {
+        closed = true
+      }
+    }
+    const reading = async (): Promise<void> => {
+      for await (const item of readTar(source(), 'x')) if (item.path === 'a') break
+    }
+    if (how === 'broken') await expect(reading()).rejects.toMatchObject({ code: 'ARCHIVE_INVALID' })
+    else await reading()
+    expect(closed).toBe(true)
+  })
+
   it('reads long names as GNU tar writes them', async () => {
     const name = 'n'.repeat(180)
     writeFileSync(join(directory, name), 'z')
