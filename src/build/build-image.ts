@@ -6,6 +6,7 @@ import { formatPlatform, hostPlatform, type Platform } from '../core/platform.ts
 import { formatReference, type Reference } from '../core/reference.ts'
 import type { Kubefile } from '../kubefile/ast.ts'
 import { parseKubefile } from '../kubefile/parse.ts'
+import { unusedBuildArgs } from '../kubefile/scope.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { HistoryEntry } from '../oci/image.ts'
 import type { Store } from '../oci/store/store.ts'
@@ -97,6 +98,7 @@ export function planPlatforms(
  */
 export async function buildImage(request: BuildRequest, store: Store, ctx: Context): Promise<BuildResult> {
   const kubefile = readKubefile(request.kubefile, ctx)
+  warnOfUnusedArgs(kubefile, request.buildArgs, ctx)
   const plans = planPlatforms(kubefile, request.platforms, request.buildArgs)
   const { epoch, compression } = request.options
   const maker = new LayerMaker(store, { epoch, compression, wantsDigest: isArtifactPath })
@@ -110,6 +112,12 @@ export async function buildImage(request: BuildRequest, store: Store, ctx: Conte
   )
   for (const tag of request.tags) await store.tag(formatReference(tag), index, ctx)
   return { index: index.digest, platforms: built.map(describePlatform) }
+}
+
+function warnOfUnusedArgs(kubefile: Kubefile, buildArgs: Readonly<Record<string, string>>, ctx: Context): void {
+  const unused = unusedBuildArgs(kubefile, buildArgs)
+  if (unused.length === 0) return
+  ctx.events({ kind: 'warning', code: 'unused-build-arg', message: `no ARG takes --build-arg ${unused.join(', ')}` })
 }
 
 interface PlatformResult {

@@ -52,7 +52,6 @@ class Planner {
       if (stage.from !== undefined) this.#planFrom(stage.from, global)
       for (const instruction of stage.instructions) this.#planInstruction(instruction)
     }
-    this.#refuseSecondCmd()
     const usesTemplate = this.#steps.some(step => step.kind === 'template')
     return {
       plan: { platform: this.#request.platform, steps: this.#steps, usesTemplate },
@@ -86,11 +85,9 @@ class Planner {
   }
 
   #addArg(arg: Arg): void {
-    for (const { key, value } of arg.pairs) {
-      const name = this.#expand(key)
-      const text = value === undefined ? undefined : this.#expand(value)
-      if (name !== undefined) this.#scope = this.#scope.withArg(name, text)
-    }
+    // All of them see the variables before this instruction, as in ENV (facts/oci.md §4.2).
+    const pairs = arg.pairs.map(({ key, value }) => [this.#expand(key), value && this.#expand(value)] as const)
+    for (const [name, text] of pairs) if (name !== undefined) this.#scope = this.#scope.withArg(name, text)
   }
 
   #planPairs(instruction: Env): void {
@@ -151,19 +148,6 @@ class Planner {
     const ref = resolveTemplateRef(template, version)
     if (ref.template === rootfsTemplate) this.#add(base, { kind: 'collect' })
     else this.#add(base, { kind: 'template', ...ref })
-  }
-
-  // A cluster image's CMD is what runs once the cluster is up; more than one command has its own word.
-  #refuseSecondCmd(): void {
-    const commands = this.#steps.filter(step => step.kind === 'configure' && step.change.set === 'cmd')
-    const second = commands[1]
-    if (second === undefined || !this.#steps.some(step => step.kind === 'template')) return
-    this.#report(
-      'second-cmd',
-      'a second CMD in a cluster image',
-      second.span,
-      'write all commands in one CMDS ["…", "…"]',
-    )
   }
 
   /** Whether the instruction, or a flag of it, is understood but cannot be built yet. */
