@@ -1,13 +1,11 @@
 import type { Context } from '../../core/context.ts'
 import type { Digest } from '../../core/digest.ts'
 import { each } from '../../core/each.ts'
-import { isCloudimgError } from '../../core/error.ts'
 import { formatReference, type Reference } from '../../core/reference.ts'
-import { hostPlatform, type Platform } from '../../core/platform.ts'
+import type { Platform } from '../../core/platform.ts'
 import { compareBytes } from '../../io/files.ts'
 import { type Node, readGraph, readReferrers, selectPlatforms, uniqueBlobs } from '../copy.ts'
-import { type Descriptor, layerCompression, mediaTypes } from '../descriptor.ts'
-import { imageFor, listManifests, type PlatformImage, readImage } from '../document.ts'
+import { type Descriptor, mediaTypes } from '../descriptor.ts'
 import type { BlobReader, ImageSource } from '../ends.ts'
 import { streamOf } from '../../io/read-file.ts'
 import { annotationNames } from './annotations.ts'
@@ -34,8 +32,7 @@ export interface ArchivePlan {
   /** Those of the blobs that are made or read already. */
   readonly documents: ReadonlyMap<Digest, Buffer>
   readonly indexJson: Buffer
-  /** Docker's list of images; for loaders that know nothing of OCI. */
-  readonly manifestJson: Buffer
+  readonly images: readonly { readonly graph: Node; readonly name: Reference }[]
 }
 
 export const ociLayout = Buffer.from('{"imageLayoutVersion":"1.0.0"}')
@@ -62,14 +59,11 @@ export async function planArchive(
       ...uniqueReferrers(graphs, extra),
     ],
   }
-  const reader = over(source, documents)
-  const platform = options.platform ?? hostPlatform()
-  const entries = await each(graphs, 4, async (graph, i) => await dockerEntry(reader, graph, roots[i]!, platform, ctx))
   return {
     blobs: [...descriptors.values()].sort((a, b) => compareBytes(a.digest, b.digest)),
     documents,
     indexJson: Buffer.from(JSON.stringify(index)),
-    manifestJson: Buffer.from(JSON.stringify(entries.filter(entry => entry !== undefined))),
+    images: graphs.map((graph, i) => ({ graph, name: roots[i]!.name })),
   }
 }
 
@@ -111,7 +105,7 @@ function uniqueReferrers(graphs: readonly Node[], extra: readonly (readonly Node
 }
 
 /** The source, with documents that are in memory before it: a selection of platforms exists nowhere else. */
-function over(source: ImageSource, documents: ReadonlyMap<Digest, Buffer>): BlobReader {
+export function over(source: ImageSource, documents: ReadonlyMap<Digest, Buffer>): BlobReader {
   return {
     has: async (blob, ctx) => documents.has(blob.digest) || (await source.has(blob, ctx)),
     open: async (blob, ctx, range) => {
@@ -124,56 +118,4 @@ function over(source: ImageSource, documents: ReadonlyMap<Digest, Buffer>): Blob
 
 async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
   yield bytes
-}
-
-interface DockerEntry {
-  readonly Config: string
-  readonly RepoTags: readonly string[]
-  readonly Layers: readonly string[]
-}
-
-// Undefined where docker could make nothing of it: an artifact, or layers that are no tars.
-async function dockerEntry(
-  reader: BlobReader,
-  graph: Node,
-  { name }: ArchiveRoot,
-  platform: Platform,
-  ctx: Context,
-): Promise<DockerEntry | undefined> {
-  const image = await imageForDocker(reader, graph.descriptor, platform, ctx)
-  if (image === undefined) return undefined
-  const { config, layers } = image.manifest
-  if (layers.some(layer => layerCompression(layer.mediaType) === undefined)) return undefined
-  const { digest: _digest, ...tagged } = name
-  return {
-    Config: blobPath(config.digest),
-    RepoTags: name.tag === undefined ? [] : [formatReference(tagged)],
-    Layers: layers.map(layer => blobPath(layer.digest)),
-  }
-}
-
-async function imageForDocker(
-  reader: BlobReader,
-  root: Descriptor,
-  platform: Platform,
-  ctx: Context,
-): Promise<PlatformImage | undefined> {
-  try {
-    return await imageFor(reader, root, platform, ctx)
-  } catch (error) {
-    if (!isCloudimgError(error, 'PLATFORM_MISSING') && !isCloudimgError(error, 'IMAGE_INVALID')) throw error
-  }
-  for (const manifest of await listManifests(reader, root, ctx)) {
-    try {
-      return await readImage(reader, manifest, ctx)
-    } catch (error) {
-      if (!isCloudimgError(error, 'PLATFORM_MISSING') && !isCloudimgError(error, 'IMAGE_INVALID')) throw error
-    }
-  }
-  return undefined
-}
-
-/** `blobs/sha256/<hex>`, in archives and layouts alike. */
-export function blobPath(digest: Digest): string {
-  return `blobs/${digest.replace(':', '/')}`
 }

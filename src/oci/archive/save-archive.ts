@@ -1,16 +1,20 @@
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type Context, withTask } from '../../core/context.ts'
+import { hostPlatform } from '../../core/platform.ts'
 import { fileError } from '../../io/files.ts'
+import { verifying } from '../../io/hash.ts'
 import { streamOf } from '../../io/read-file.ts'
 import { encodeHeader, tarEnd, tarPadding, type TarType } from '../../io/tar.ts'
-import type { ImageSource } from '../ends.ts'
+import type { BlobReader, ImageSource } from '../ends.ts'
+import { blobPath } from './blob-path.ts'
+import { type DockerList, listForDocker, unpackLayer } from './docker-list.ts'
 import {
   type ArchiveOptions,
   type ArchivePlan,
   type ArchiveRoot,
-  blobPath,
   ociLayout,
+  over,
   planArchive,
 } from './plan-archive.ts'
 
@@ -27,9 +31,11 @@ export async function saveArchive(
   ctx: Context,
 ): Promise<void> {
   const plan = await planArchive(source, roots, options, ctx)
+  const reader = over(source, plan.documents)
+  const docker = await listForDocker(reader, plan.images, options.platform ?? hostPlatform(), ctx)
   await withTask(ctx, 'archive', async task => {
-    const total = plan.blobs.reduce((sum, blob) => sum + blob.size, 0)
-    const chunks = streamOf(archiveBytes(source, plan, done => task.progress(done, total), ctx))
+    const total = [...plan.blobs, ...docker.plainLayers].reduce((sum, { size }) => sum + size, 0)
+    const chunks = streamOf(archiveBytes(reader, plan, docker, done => task.progress(done, total), ctx))
     try {
       await pipeline(chunks, out, { signal: ctx.signal })
     } catch (error) {
@@ -42,28 +48,36 @@ export async function saveArchive(
 const folders = ['blobs/', 'blobs/sha256/'] as const
 
 async function* archiveBytes(
-  source: ImageSource,
+  reader: BlobReader,
   plan: ArchivePlan,
+  docker: DockerList,
   progress: (done: number) => void,
   ctx: Context,
 ): AsyncGenerator<Buffer> {
   yield* smallFile('oci-layout', ociLayout)
   yield* smallFile('index.json', plan.indexJson)
-  yield* smallFile('manifest.json', plan.manifestJson)
+  yield* smallFile('manifest.json', docker.manifestJson)
   for (const folder of folders) yield header('directory', folder, 0)
   let done = 0
+  const count = (chunk: Buffer): Buffer => {
+    done += chunk.length
+    progress(done)
+    return chunk
+  }
   for (const blob of plan.blobs) {
-    const document = plan.documents.get(blob.digest)
     yield header('file', blobPath(blob.digest), blob.size)
-    if (document !== undefined) yield document
-    else {
-      for await (const chunk of (await source.open(blob, ctx)) as AsyncIterable<Buffer>) {
-        yield chunk
-        done += chunk.length
-        progress(done)
-      }
-    }
+    for await (const chunk of (await reader.open(blob, ctx)) as AsyncIterable<Buffer>) yield count(chunk)
     yield tarPadding(blob.size)
+  }
+  for (const { path, layer, diffId, size } of docker.plainLayers) {
+    yield header('file', path, size)
+    const plain = verifying(
+      streamOf(unpackLayer(reader, layer, ctx)),
+      { digest: diffId, size },
+      `layer ${layer.digest}`,
+    )
+    for await (const chunk of plain as AsyncIterable<Buffer>) yield count(chunk)
+    yield tarPadding(size)
   }
   yield tarEnd
 }

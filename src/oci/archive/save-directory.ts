@@ -9,14 +9,8 @@ import { CloudimgError } from '../../core/error.ts'
 import { fileError, readdirIfPresent, temporaryBeside, writeFileAtomic } from '../../io/files.ts'
 import type { Descriptor } from '../descriptor.ts'
 import type { ImageSource } from '../ends.ts'
-import {
-  type ArchiveOptions,
-  type ArchivePlan,
-  type ArchiveRoot,
-  blobPath,
-  ociLayout,
-  planArchive,
-} from './plan-archive.ts'
+import { blobPath } from './blob-path.ts'
+import { type ArchiveOptions, type ArchivePlan, type ArchiveRoot, ociLayout, planArchive } from './plan-archive.ts'
 
 /**
  * Writes images as an OCI image layout directory (image-spec, image-layout.md): for skopeo, umoci and others. index.json

@@ -17,7 +17,7 @@ import { copyImage } from '../../../../src/oci/copy.ts'
 import { mediaTypes } from '../../../../src/oci/descriptor.ts'
 import { imageFor } from '../../../../src/oci/document.ts'
 import { memoryEnd, type MemoryEnd } from '../../../support/memory-end.ts'
-import { jsonSample, sampleImage, sampleIndex } from '../../../support/sample-image.ts'
+import { jsonSample, sample, sampleImage, sampleIndex } from '../../../support/sample-image.ts'
 import { testContext } from '../../../support/test-context.ts'
 
 let folder: string
@@ -113,6 +113,25 @@ describe('saveArchive', () => {
         Layers: [`blobs/sha256/${hexOf(layer.descriptor.digest)}`],
       },
     ])
+  })
+
+  it('puts an unpacked copy of a zstd layer beside it for docker, which cannot read zstd before version 23', async () => {
+    const packed = sample(zstdCompressSync(images[0]!.layer.bytes), mediaTypes.layerZstd)
+    const manifest = jsonSample(
+      {
+        schemaVersion: 2,
+        mediaType: mediaTypes.manifest,
+        config: images[0]!.config.descriptor,
+        layers: [packed.descriptor],
+      },
+      mediaTypes.manifest,
+    )
+    source = memoryEnd([packed, images[0]!.config, manifest])
+    const entries = await entriesOf(await save([{ name, descriptor: manifest.descriptor }]))
+    const plain = `docker/${hexOf(images[0]!.layer.descriptor.digest)}.tar`
+    expect(JSON.parse(entries.get('manifest.json')!.toString())[0].Layers).toEqual([plain])
+    expect(entries.get(plain)).toEqual(images[0]!.layer.bytes)
+    expect(entries.get(`blobs/sha256/${hexOf(packed.descriptor.digest)}`)).toEqual(packed.bytes)
   })
 
   it('gives the same bytes for the same images', async () => {
