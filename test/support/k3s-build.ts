@@ -28,16 +28,14 @@ export async function k3sBuildArgs(build: K3sBuild): Promise<readonly string[]> 
   const kubefile = join(build.directory, 'Kubefile')
   await mkdir(build.directory, { recursive: true })
   await copyFile(ownKubefile, kubefile)
-  return [
-    'build',
-    ...['-f', kubefile],
-    ...['--build-arg', `K3S_VERSION=${tinyVersion}`],
-    ...['--mirror', `k3s=${build.mirror}`],
-    ...['-t', build.tag ?? 'k3s:1'],
-    ...['--platform', build.platforms ?? 'linux/amd64,linux/arm64'],
-    ...(build.flags ?? []),
-    build.context,
-  ]
+  const options: Readonly<Record<string, string>> = {
+    '-f': kubefile,
+    '--build-arg': `K3S_VERSION=${tinyVersion}`,
+    '--mirror': `k3s=${build.mirror}`,
+    '-t': build.tag ?? 'k3s:1',
+    '--platform': build.platforms ?? 'linux/amd64,linux/arm64',
+  }
+  return ['build', ...Object.entries(options).flat(), ...(build.flags ?? []), build.context]
 }
 
 export async function buildK3s(build: K3sBuild, place: CloudimgPlace): Promise<BuildAnswer> {
