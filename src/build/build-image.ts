@@ -1,6 +1,7 @@
+import { offlineErrorFor } from '../artifact/fetch.ts'
 import type { Context } from '../core/context.ts'
 import type { Digest } from '../core/digest.ts'
-import { CloudimgError } from '../core/error.ts'
+import { CloudimgError, isCloudimgError } from '../core/error.ts'
 import { InvalidFileError } from '../core/invalid-file.ts'
 import { formatPlatform, hostPlatform, type Platform } from '../core/platform.ts'
 import { formatReference, type Reference } from '../core/reference.ts'
@@ -102,8 +103,9 @@ export async function buildImage(request: BuildRequest, store: Store, ctx: Conte
   const plans = planPlatforms(kubefile, request.platforms, request.buildArgs)
   const { epoch, compression } = request.options
   const maker = new LayerMaker(store, { epoch, compression, wantsDigest: isArtifactPath })
-  const built = await Promise.all(
-    plans.map(plan => new PlatformBuild(plan, kubefile, request, store, maker).build(ctx)),
+  const built = await buildPlatforms(
+    plans.map(plan => new PlatformBuild(plan, kubefile, request, store, maker)),
+    ctx,
   )
   const index = await assembleIndex(
     store,
@@ -118,6 +120,29 @@ function warnOfUnusedArgs(kubefile: Kubefile, buildArgs: Readonly<Record<string,
   const unused = unusedBuildArgs(kubefile, buildArgs)
   if (unused.length === 0) return
   ctx.events({ kind: 'warning', code: 'unused-build-arg', message: `no ARG takes --build-arg ${unused.join(', ')}` })
+}
+
+/** The first failure stops the other platforms; what an offline build lacks is gathered from all of them. */
+async function buildPlatforms(builds: readonly PlatformBuild[], ctx: Context): Promise<readonly PlatformResult[]> {
+  const failed = new AbortController()
+  const signal = AbortSignal.any([ctx.signal, failed.signal])
+  const failures: unknown[] = []
+  const results = await Promise.all(
+    builds.map(build =>
+      build.build({ ...ctx, signal }).catch((error: unknown) => {
+        failures.push(error)
+        if (!isCloudimgError(error, 'OFFLINE')) failed.abort(error)
+        return undefined
+      }),
+    ),
+  )
+  ctx.signal.throwIfAborted()
+  const offline = failures.filter(error => isCloudimgError(error, 'OFFLINE'))
+  if (offline.length > 1 && offline.length === failures.length) {
+    throw offlineErrorFor([...new Set(offline.flatMap(error => String(error.data.missing).split(', ')))].sort())
+  }
+  if (failures.length > 0) throw failures[0]
+  return results.filter(result => result !== undefined)
 }
 
 interface PlatformResult {
