@@ -11,11 +11,10 @@ import { type RemoteOptions, type RemoteRepository, remoteRepository } from '../
 import { type RunningRegistry, serveRegistry } from '../../src/oci/serve/serve.ts'
 import { serveStore } from '../../src/oci/serve/store-adapter.ts'
 import { openStore, type Store } from '../../src/oci/store/store.ts'
-import { requireProgram } from '../../scripts/lab/debian.ts'
-import { attempt, must, quietContext } from '../support/command.ts'
+import { quietContext } from '../support/command.ts'
+import { type ContainerTools, openContainerTools } from '../support/engines.ts'
 import { type RealRegistry, startRealRegistry } from '../support/real-registry.ts'
 import { jsonSample, sampleIndex } from '../support/sample-image.ts'
-import { makeScratch, type Scratch } from '../support/scratch.ts'
 
 const ctx = quietContext(600_000)
 const { index, images, all } = sampleIndex(['amd64', 'arm64'], Buffer.alloc(3_000_000, 'some content'))
@@ -29,15 +28,25 @@ async function push(to: RemoteRepository): Promise<void> {
   await to.tag('v1', index.descriptor, ctx)
 }
 
-async function readBack(from: RemoteRepository): Promise<void> {
-  expect(await from.resolve('v1', ctx)).toEqual(index.descriptor)
+/** The digest of the index, once every byte below it was read and compared. */
+async function readBack(from: RemoteRepository): Promise<string | undefined> {
+  const found = await from.resolve('v1', ctx)
   for (const { descriptor, bytes } of all)
     expect((await buffer(await from.open(descriptor, ctx))).equals(bytes)).toBe(true)
+  return found?.digest
 }
 
 function login(registry: RealRegistry, password = registry.credentials.password): Credentials {
   return { find: async () => ({ kind: 'basic', username: registry.credentials.user, password }) }
 }
+
+let tools: ContainerTools
+beforeAll(async () => {
+  tools = await openContainerTools()
+})
+afterAll(async () => {
+  await tools[Symbol.asyncDispose]()
+})
 
 describe('docker-registry', () => {
   let registry: RealRegistry
@@ -50,7 +59,7 @@ describe('docker-registry', () => {
 
   it('takes an index and gives it back', async () => {
     await push(repository(registry.host, 'a/b'))
-    await readBack(repository(registry.host, 'a/b'))
+    expect(await readBack(repository(registry.host, 'a/b'))).toBe(index.descriptor.digest)
     expect(await Array.fromAsync(repository(registry.host, 'a/b').tags(ctx))).toEqual(['v1'])
     expect(await repository(registry.host, 'a/b').resolve('v2', ctx)).toBeUndefined()
   })
@@ -103,8 +112,7 @@ describe('docker-registry', () => {
   })
 
   it('is read by skopeo as we wrote it', async () => {
-    const skopeo = await requireProgram({ program: 'skopeo', package: 'skopeo' })
-    const raw = await must([skopeo, 'inspect', '--raw', '--tls-verify=false', `docker://${registry.host}/a/b:v1`])
+    const raw = await tools.skopeo(['inspect', '--raw', '--tls-verify=false', `docker://${registry.host}/a/b:v1`])
     expect(raw).toBe(index.bytes.toString())
   })
 })
@@ -120,7 +128,9 @@ describe('docker-registry with TLS and passwords', () => {
 
   it('takes an index from who knows the password', async () => {
     await push(repository(registry.host, 'a', { credentials: login(registry) }))
-    await readBack(repository(registry.host, 'a', { credentials: login(registry) }))
+    expect(await readBack(repository(registry.host, 'a', { credentials: login(registry) }))).toBe(
+      index.descriptor.digest,
+    )
   })
 
   it('refuses who does not', async () => {
@@ -133,7 +143,7 @@ describe('docker-registry with TLS and passwords', () => {
 
   it('lets a right login pass', async () => {
     const credential = (await login(registry).find(registry.host, '', ctx))!
-    await checkLogin(registry.host, credential, {}, ctx)
+    await expect(checkLogin(registry.host, credential, {}, ctx)).resolves.toBeUndefined()
   })
 })
 
@@ -162,7 +172,7 @@ describe('docker-registry with tokens', () => {
   })
 
   it('gives to everybody and takes from nobody unknown', async () => {
-    await readBack(repository(registry.host, 'a/b'))
+    expect(await readBack(repository(registry.host, 'a/b'))).toBe(index.descriptor.digest)
     const { layer } = images[0]!
     const writing = repository(registry.host, 'd').write(layer.descriptor, layer.source, ctx)
     await expect(writing).rejects.toMatchObject({ code: expect.stringMatching(/REGISTRY_(AUTH|DENIED)/) })
@@ -177,25 +187,19 @@ describe('docker-registry with tokens', () => {
 })
 
 describe('the embedded registry over the store', () => {
-  let scratch: Scratch
   let store: Store
   let registry: RunningRegistry
-  let skopeo: string
 
   beforeAll(async () => {
-    skopeo = await requireProgram({ program: 'skopeo', package: 'skopeo' })
-    scratch = await makeScratch()
-    store = await openStore(join(scratch.path, 'home'))
+    store = await openStore(join(tools.home, 'home'))
     registry = await serveRegistry({ store: serveStore(store) })
   })
   afterAll(async () => {
     await registry.close()
-    await scratch[Symbol.asyncDispose]()
   })
 
   const copy = async (from: string, to: string): Promise<string> =>
-    await must([
-      skopeo,
+    await tools.skopeo([
       'copy',
       '--insecure-policy',
       '--all',
@@ -209,9 +213,9 @@ describe('the embedded registry over the store', () => {
   it('gives skopeo what was pushed, and takes the same from skopeo', async () => {
     await push(repository(registry.host, 'r/x'))
     expect((await store.refs()).map(({ name }) => name)).toEqual([`${registry.host}/r/x:v1`])
-    const folder = `dir:${join(scratch.path, 'dir')}`
+    const folder = `dir:${join(tools.home, 'dir')}`
     await copy(`docker://${registry.host}/r/x:v1`, folder)
-    expect(await readFile(join(scratch.path, 'dir/manifest.json'))).toEqual(index.bytes)
+    expect(await readFile(join(tools.home, 'dir/manifest.json'))).toEqual(index.bytes)
     await copy(folder, `docker://${registry.host}/from/skopeo:v2`)
     await readBackAs(repository(registry.host, 'from/skopeo'), 'v2')
   })
@@ -221,21 +225,21 @@ describe('the embedded registry over the store', () => {
   }
 
   it('lists tags for skopeo', async () => {
-    const listed = await must([skopeo, 'list-tags', '--tls-verify=false', `docker://${registry.host}/r/x`])
+    const listed = await tools.skopeo(['list-tags', '--tls-verify=false', `docker://${registry.host}/r/x`])
     expect(JSON.parse(listed)).toMatchObject({ Tags: ['v1'] })
   })
 
   it('gives images of other registries by their full name', async () => {
     await store.tag('registry.local/k3s:v1', index.descriptor, ctx)
-    await copy(`docker://${registry.host}/registry.local/k3s:v1`, `dir:${join(scratch.path, 'k3s')}`)
-    expect(await readFile(join(scratch.path, 'k3s/manifest.json'))).toEqual(index.bytes)
+    await copy(`docker://${registry.host}/registry.local/k3s:v1`, `dir:${join(tools.home, 'k3s')}`)
+    expect(await readFile(join(tools.home, 'k3s/manifest.json'))).toEqual(index.bytes)
   })
 
   it('copies between itself and docker-registry', async () => {
     const real = await startRealRegistry()
     try {
       await copyImage(repository(registry.host, 'r/x'), 'v1', repository(real.host, 'y'), 'v1', {}, ctx)
-      await readBack(repository(real.host, 'y'))
+      expect(await readBack(repository(real.host, 'y'))).toBe(index.descriptor.digest)
     } finally {
       await real.stop()
     }
@@ -245,9 +249,9 @@ describe('the embedded registry over the store', () => {
     const closed = await serveRegistry({ store: serveStore(store), users: [{ username: 'u', password: 'p:w' }] })
     try {
       await store.tag(`${closed.host}/r/x:v1`, index.descriptor, ctx)
-      const inspect = [skopeo, 'inspect', '--raw', '--tls-verify=false', `docker://${closed.host}/r/x:v1`]
-      expect((await attempt(inspect)).code).not.toBe(0)
-      expect(await must([...inspect, '--creds', 'u:p:w'])).toBe(index.bytes.toString())
+      const inspect = ['inspect', '--raw', '--tls-verify=false', `docker://${closed.host}/r/x:v1`]
+      await expect(tools.skopeo(inspect)).rejects.toThrow(/unauthorized|authentication required/)
+      expect(await tools.skopeo([...inspect, '--creds', 'u:p:w'])).toBe(index.bytes.toString())
     } finally {
       await closed.close()
     }
