@@ -1,12 +1,14 @@
-import { readFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseReference } from '../../src/core/reference.ts'
+import { drain, send } from '../../src/io/http.ts'
 import { copyImage } from '../../src/oci/copy.ts'
 import { mediaTypes } from '../../src/oci/descriptor.ts'
 import { checkLogin } from '../../src/oci/remote/check-login.ts'
 import { anonymous, type Credentials } from '../../src/oci/remote/credential.ts'
+import { readTrust } from '../../src/oci/remote/endpoint.ts'
 import { type RemoteOptions, type RemoteRepository, remoteRepository } from '../../src/oci/remote/registry.ts'
 import { type RunningRegistry, serveRegistry } from '../../src/oci/serve/serve.ts'
 import { serveStore } from '../../src/oci/serve/store-adapter.ts'
@@ -131,6 +133,23 @@ describe('docker-registry with TLS and passwords', () => {
     expect(await readBack(repository(registry.host, 'a', { credentials: login(registry) }))).toBe(
       index.descriptor.digest,
     )
+  })
+
+  // A loopback address is taken unverified, as docker does; what a folder of certs.d gives is tried on the connection itself.
+  it('is trusted by the authority that certs.d names, and not without it', async () => {
+    const folder = join(tools.home, 'certs.d')
+    await mkdir(join(folder, registry.host), { recursive: true })
+    await copyFile(registry.caFile!, join(folder, registry.host, 'ca.crt'))
+    const trust = await readTrust([registry.host], [folder])
+    const url = new URL('/v2/', registry.url)
+    const response = await send({ method: 'GET', url, trust }, ctx)
+    await drain(response)
+    expect(response.status).toBe(401)
+    await expect(send({ method: 'GET', url }, ctx)).rejects.toMatchObject({
+      code: 'NETWORK',
+      data: { retryable: false },
+      hint: expect.stringContaining('certs.d'),
+    })
   })
 
   it('refuses who does not', async () => {

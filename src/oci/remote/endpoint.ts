@@ -72,7 +72,7 @@ async function rejectTransient(response: HttpResponse, endpoint: Omit<Endpoint, 
 }
 
 /** `*.crt` are authorities; the first `NAME.cert` with its `NAME.key` is what this side shows. */
-async function readTrust(hosts: readonly string[], folders: readonly string[]): Promise<Trust> {
+export async function readTrust(hosts: readonly string[], folders: readonly string[]): Promise<Trust> {
   const authorities: string[] = []
   let client: { readonly cert: string; readonly key: string } | undefined
   for (const folder of folders.flatMap(folder => [...new Set(hosts)].map(host => join(folder, host)))) {
