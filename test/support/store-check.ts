@@ -14,7 +14,9 @@ export function storeSnapshot(store: string): readonly string[] {
 
 /** Partial files that a killed program left; they must never be where blobs are. */
 export function strayFiles(store: string): readonly string[] {
-  return files(store).filter(path => path.includes('/tmp/') || /\.(?:part|tmp)(?:\.json)?$/.test(path))
+  return files(store)
+    .map(path => path.slice(store.length + 1))
+    .filter(path => path.startsWith('tmp/') || /\.(?:part|tmp)(?:\.json)?$/.test(path))
 }
 
 /**
