@@ -179,6 +179,7 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
     const files = Object.entries(host.snapshot()).filter(([, what]) => !what.startsWith('dir'))
     expect(files.map(([path]) => path)).toEqual([
       '/etc/cni/net.d/podman.conflist',
+      '/etc/group',
       '/etc/passwd',
       '/usr/local/bin/theirs',
     ])

@@ -143,6 +143,7 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
         ([path, what]) => what.startsWith('file') && !path.startsWith('/var/lib/cloudimg/'),
       )
       expect(placed.map(([path, what]) => `${path} ${what.split(' ')[1]}`)).toEqual([
+        '/etc/group 644',
         '/etc/passwd 644',
         `${archive} 644`,
         '/usr/local/bin/helm 755',

@@ -161,6 +161,7 @@ export class Lab {
     }
     fs.chmodSync(path.join(tree, 'tmp'), 0o1777)
     fs.writeFileSync(path.join(tree, 'etc/passwd'), 'root:x:0:0::/root:/bin/sh\n')
+    fs.writeFileSync(path.join(tree, 'etc/group'), 'root:x:0:\n')
     fs.linkSync(path.join(this.root, 'socket'), path.join(tree, 'shim/socket'))
     fs.copyFileSync(path.join(shims, 'point'), path.join(tree, 'shim/point'))
     const program = fs.readFileSync(installer, 'utf8').replaceAll(/^ *: write-point$/gm, '  . /shim/point')
