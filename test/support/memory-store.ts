@@ -51,7 +51,7 @@ export function memoryStore(): MemoryStore {
       return [...new Set(paths)].sort()
     },
     referrers: async subject => referrers.get(subject) ?? [],
-    addReferrer: async (subject, referrer) => {
+    addReferrer: async ({ subject, referrer }) => {
       const others = (referrers.get(subject) ?? []).filter(entry => entry.digest !== referrer.digest)
       referrers.set(subject, [...others, referrer])
     },

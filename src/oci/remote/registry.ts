@@ -9,8 +9,8 @@ import { sizeMismatch, verifying } from '../../io/hash.ts'
 import { limits } from '../../io/limits.ts'
 import type { RetryOptions } from '../../io/retry.ts'
 import { type Descriptor, isIndexType, isManifestType } from '../descriptor.ts'
-import { parseIndex, parseManifest } from '../document.ts'
 import type { BlobSource, ByteRange, ImageSource, ImageTarget, Written } from '../ends.ts'
+import { readRelation, type Relation } from '../relation.ts'
 import { RegistryClient } from './client.ts'
 import type { Credentials } from './credential.ts'
 import { download } from './download.ts'
@@ -154,26 +154,17 @@ class Repository implements RemoteRepository {
   // A manifest with a subject is written even if it is there: an earlier try may have stopped before it was listed.
   async #writeDocument(expected: Descriptor, source: BlobSource, ctx: Context): Promise<Written> {
     const bytes = await readWhole(await source.open(), expected)
-    const { subject, artifactType, annotations } = readRelation(expected, bytes)
+    const relation = readRelation(expected, bytes)
     this.#keep(expected.digest, bytes)
-    if (subject === undefined && (await this.#hasDocument(expected, 'target', ctx))) return 'present'
+    if (relation === undefined && (await this.#hasDocument(expected, 'target', ctx))) return 'present'
     const document = { mediaType: expected.mediaType, bytes }
     const listed = await putManifest(this.#client, this.#repository, expected.digest, document, ctx)
-    if (subject !== undefined) {
-      const referrer: Descriptor = {
-        mediaType: expected.mediaType,
-        digest: expected.digest,
-        size: expected.size,
-        ...(annotations === undefined ? {} : { annotations }),
-        ...(artifactType === undefined ? {} : { artifactType }),
-      }
-      await this.#list(subject, referrer, listed, ctx)
-    }
+    if (relation !== undefined) await this.#list(relation, listed, ctx)
     return 'written'
   }
 
   // Some registries say OCI-Subject and have no API to read the list: the API is asked once, too.
-  async #list(subject: Digest, referrer: Descriptor, listed: boolean, ctx: Context): Promise<void> {
+  async #list({ subject, referrer }: Relation, listed: boolean, ctx: Context): Promise<void> {
     if (listed) this.#hasReferrersApi ??= (await askApi(this.#client, this.#repository, subject, ctx)) !== undefined
     if (listed && this.#hasReferrersApi === true) return
     const before = this.#referring
@@ -244,22 +235,4 @@ function isDocument(blob: Descriptor): boolean {
 
 function endOf(range: ByteRange): number | undefined {
   return range.length === undefined ? undefined : range.offset + range.length
-}
-
-// artifactType of a referrer: the manifest's own, else its config's media type (distribution-spec 1.1, "Listing Referrers").
-function readRelation(
-  descriptor: Descriptor,
-  bytes: Buffer,
-): {
-  readonly subject?: Digest | undefined
-  readonly artifactType?: string | undefined
-  readonly annotations?: Readonly<Record<string, string>> | undefined
-} {
-  if (isIndexType(descriptor.mediaType)) {
-    const index = parseIndex(bytes, descriptor.digest)
-    return { subject: index.subject?.digest, artifactType: index.artifactType, annotations: index.annotations }
-  }
-  const manifest = parseManifest(bytes, descriptor.digest)
-  const artifactType = manifest.artifactType ?? manifest.config.mediaType
-  return { subject: manifest.subject?.digest, artifactType, annotations: manifest.annotations }
 }

@@ -4,6 +4,7 @@ import { type Digest, digestOf, isDigest } from '../../core/digest.ts'
 import { limits } from '../../io/limits.ts'
 import { type Descriptor, isIndexType, isManifestType, mediaTypes } from '../descriptor.ts'
 import { parseIndex, parseManifest } from '../document.ts'
+import { readRelation } from '../relation.ts'
 import { Refusal, sendEmpty } from './answer.ts'
 import { type Exchange, isHead, refuseMethod, refuseWrites, served } from './exchange.ts'
 import { isDigestName } from './route.ts'
@@ -80,31 +81,22 @@ async function takeManifest(exchange: Exchange, repository: string, name: string
   const digest = digestOf(bytes)
   if (byDigest && name !== digest) throw new Refusal(400, 'DIGEST_INVALID', `wanted ${name}, found ${digest}`)
   const descriptor: Descriptor = { mediaType, digest, size: bytes.length }
+  await wantChildren(exchange, childrenOf(descriptor, bytes))
   const relation = readRelation(descriptor, bytes)
-  await wantChildren(exchange, relation.children)
   await store.ingest(Readable.from([bytes]), { digest, size: bytes.length }, ctx)
   const headers: Record<string, string> = {
     location: `/v2/${repository}/manifests/${digest}`,
     'docker-content-digest': digest,
   }
-  const { subject } = relation
-  if (subject !== undefined) {
-    await store.addReferrer?.(subject, { ...descriptor, ...relation.described }, ctx)
-    headers['oci-subject'] = subject
+  if (relation !== undefined) {
+    await store.addReferrer(relation, ctx)
+    headers['oci-subject'] = relation.subject
   }
   if (!byDigest) await store.tag(served(exchange, repository), name, descriptor, ctx)
   sendEmpty(response, 201, headers)
 }
 
-interface Relation {
-  readonly children: readonly Descriptor[]
-  readonly subject: Digest | undefined
-  /** What a list of referrers says about it. */
-  readonly described: Pick<Descriptor, 'artifactType' | 'annotations'>
-}
-
-function readRelation(descriptor: Descriptor, bytes: Buffer): Relation {
-  const { mediaType } = descriptor
+function childrenOf({ mediaType, digest }: Descriptor, bytes: Buffer): readonly Descriptor[] {
   if (!isIndexType(mediaType) && !isManifestType(mediaType))
     throw new Refusal(400, 'MANIFEST_INVALID', `"${mediaType}" is neither a manifest nor an index`)
   const own = documentType(bytes)
@@ -114,28 +106,9 @@ function readRelation(descriptor: Descriptor, bytes: Buffer): Relation {
       'MANIFEST_INVALID',
       `sent as "${mediaType}", but it is ${own === undefined ? 'none' : `"${own}"`}`,
     )
-  if (isIndexType(mediaType)) {
-    const index = parseIndex(bytes, descriptor.digest)
-    return {
-      children: index.manifests,
-      subject: index.subject?.digest,
-      described: describe(index.artifactType, index.annotations),
-    }
-  }
-  const manifest = parseManifest(bytes, descriptor.digest)
-  const children = [manifest.config, ...manifest.layers]
-  const type = manifest.artifactType ?? manifest.config.mediaType
-  return { children, subject: manifest.subject?.digest, described: describe(type, manifest.annotations) }
-}
-
-function describe(
-  artifactType: string | undefined,
-  annotations: Readonly<Record<string, string>> | undefined | null,
-): Pick<Descriptor, 'artifactType' | 'annotations'> {
-  return {
-    ...(artifactType === undefined ? {} : { artifactType }),
-    ...(annotations === undefined || annotations === null ? {} : { annotations }),
-  }
+  if (isIndexType(mediaType)) return parseIndex(bytes, digest).manifests
+  const manifest = parseManifest(bytes, digest)
+  return [manifest.config, ...manifest.layers]
 }
 
 // Nobody may pull an image of which a part is missing. Layers that may not be distributed lie elsewhere.

@@ -3,6 +3,7 @@ import type { Context } from '../../core/context.ts'
 import type { Digest } from '../../core/digest.ts'
 import type { Descriptor } from '../descriptor.ts'
 import type { ByteRange } from '../ends.ts'
+import type { Relation } from '../relation.ts'
 
 /** A repository as a client named it: the registry's host as the client used it, and the path behind. */
 export interface ServedName {
@@ -34,6 +35,5 @@ export interface ServeStore {
   /** Paths below that host, in byte order. */
   repositories(host: string, ctx: Context): Promise<readonly string[]>
   referrers(subject: Digest, ctx: Context): Promise<readonly Descriptor[]>
-  /** Remembers that the manifest refers to that subject; absent where the store finds that out by itself when it ingests. */
-  addReferrer?(subject: Digest, referrer: Descriptor, ctx: Context): Promise<void>
+  addReferrer(relation: Relation, ctx: Context): Promise<void>
 }

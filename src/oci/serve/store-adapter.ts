@@ -25,6 +25,7 @@ export function serveStore(store: Store): ServeStore {
     tags: async name => await tags(store, name),
     repositories: async host => await repositories(store, host),
     referrers: async (subject, ctx) => await store.referrers(subject, ctx),
+    addReferrer: async relation => await store.addReferrer(relation),
   }
 }
 

@@ -18,11 +18,14 @@ import {
   writeFileAtomic,
 } from '../../io/files.ts'
 import { HashingStream, verifying } from '../../io/hash.ts'
+import { limits } from '../../io/limits.ts'
 import { readFileRange, streamOf } from '../../io/read-file.ts'
-import type { Descriptor } from '../descriptor.ts'
+import { type Descriptor, isIndexType, isManifestType } from '../descriptor.ts'
 import type { BlobSource, ByteRange, ImageSource, ImageTarget, Written } from '../ends.ts'
+import { readRelation, type Relation } from '../relation.ts'
 import { blobPath, recipePath, refPath, type StoreLayout, storeLayout } from './layout.ts'
 import { cutSegments, formatRecipe, parseRecipe, type Recipe, type Segment } from './recipe.ts'
+import { listReferrers, writeReferrer } from './referrers.ts'
 import { listRefs, readRef, removeRef, type StoredRef, writeRef } from './refs.ts'
 
 /** A blob being written under a name of its own: it becomes visible by `commit`, whole, or never. */
@@ -51,6 +54,8 @@ export interface Store extends ImageSource, ImageTarget {
   read(blob: Descriptor, maxBytes: number, ctx: Context): Promise<Buffer>
   refs(): Promise<readonly StoredRef[]>
   untag(name: Reference): Promise<boolean>
+  /** `write` does this by itself for what it is given; `ingest` and `put` do not. */
+  addReferrer(relation: Relation): Promise<void>
 }
 
 /** Opens the store below `home`, making its folders. @throws FILE_ERROR where that cannot be. */
@@ -125,9 +130,10 @@ class LocalStore implements Store {
     ctx: Context,
     progress?: (bytes: number) => void,
   ): Promise<Written> {
-    if (await this.has(expected)) return 'present'
-    await this.#take(await source.open(), expected, ctx, progress)
-    return 'written'
+    const present = await this.has(expected)
+    if (!present) await this.#take(await source.open(), expected, ctx, progress)
+    await this.#relate(expected, ctx)
+    return present ? 'present' : 'written'
   }
 
   async ingest(
@@ -251,10 +257,20 @@ class LocalStore implements Store {
   }
 
   async referrers(subject: Digest): Promise<readonly Descriptor[]> {
-    const index = await readFileIfPresent(
-      join(this.layout.refs, '_referrers', `${subject.slice('sha256:'.length)}.json`),
-    )
-    return index === undefined ? [] : (JSON.parse(index.toString('utf8')) as readonly Descriptor[])
+    const listed = await listReferrers(this.layout, subject)
+    const present = await Promise.all(listed.map(referrer => this.has(referrer)))
+    return listed.filter((_, i) => present[i])
+  }
+
+  async addReferrer(relation: Relation): Promise<void> {
+    await writeReferrer(this.layout, relation)
+  }
+
+  // Also for one that is here already: an earlier run may have stopped between the document and its entry.
+  async #relate(document: Descriptor, ctx: Context): Promise<void> {
+    if (!isIndexType(document.mediaType) && !isManifestType(document.mediaType)) return
+    const relation = readRelation(document, await this.read(document, limits.manifestBytes, ctx))
+    if (relation !== undefined) await this.addReferrer(relation)
   }
 }
 
