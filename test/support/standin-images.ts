@@ -17,17 +17,22 @@ const ociManifest = 'application/vnd.oci.image.manifest.v1+json'
  */
 export function standinImageArchive(tag: string, arch: Arch, names: readonly string[], layerBytes: number): Buffer {
   const images = names.map(name => tinyImage(tag, arch, name, layerBytes))
-  return atLeast('1.26.0', tag) ? ociArchive(images) : dockerArchive(images)
+  if (!atLeast('1.26.0', tag)) return dockerArchive(images, ({ name }) => [name.replace(/^docker\.io\//, '')])
+  return ociArchive(images, ({ name }) => ({
+    'io.containerd.image.name': name,
+    'org.opencontainers.image.ref.name': name.replace(/^.*:/, ''),
+  }))
 }
 
-interface TinyImage {
+export interface TinyImage {
   readonly name: string
   readonly layer: Blob
   readonly config: Blob
   readonly manifest: Blob
 }
 
-function tinyImage(tag: string, arch: Arch, name: string, layerBytes: number): TinyImage {
+/** One layer with that many bytes of content; everything else follows from the arguments. */
+export function tinyImage(tag: string, arch: Arch, name: string, layerBytes: number): TinyImage {
   const content = Buffer.concat([...noise(`${tag} ${arch} ${name}`, layerBytes)].map(block => Buffer.from(block)))
   const layer = blobOf(tarOf([{ path: 'stand-in', bytes: content }]))
   const config = blobOf(
@@ -50,13 +55,17 @@ function tinyImage(tag: string, arch: Arch, name: string, layerBytes: number): T
   return { name, layer, config, manifest }
 }
 
-function ociArchive(images: readonly TinyImage[]): Buffer {
+/** An OCI layout with docker's manifest.json beside it. */
+export function ociArchive(
+  images: readonly TinyImage[],
+  annotationsOf: (image: TinyImage) => Readonly<Record<string, string>>,
+): Buffer {
   const index = {
     schemaVersion: 2,
     mediaType: 'application/vnd.oci.image.index.v1+json',
-    manifests: images.map(({ name, manifest }) => ({
-      ...descriptor(ociManifest, manifest),
-      annotations: { 'io.containerd.image.name': name, 'org.opencontainers.image.ref.name': name.replace(/^.*:/, '') },
+    manifests: images.map(image => ({
+      ...descriptor(ociManifest, image.manifest),
+      annotations: annotationsOf(image),
     })),
   }
   const docker = images.map(({ name, config, layer }) => ({
@@ -73,16 +82,16 @@ function ociArchive(images: readonly TinyImage[]): Buffer {
   ])
 }
 
-function dockerArchive(images: readonly TinyImage[]): Buffer {
+/** What `docker save` writes; docker leaves docker.io out of the tags. */
+export function dockerArchive(images: readonly TinyImage[], tagsOf: (image: TinyImage) => readonly string[]): Buffer {
   const files = images.flatMap(({ layer, config }) => [
     { path: `${hexOf(layer)}/layer.tar`, bytes: layer.bytes },
     { path: `${hexOf(config)}.json`, bytes: config.bytes },
   ])
-  const manifest = images.map(({ name, config, layer }) => ({
-    Config: `${hexOf(config)}.json`,
-    // docker leaves docker.io out.
-    RepoTags: [name.replace(/^docker\.io\//, '')],
-    Layers: [`${hexOf(layer)}/layer.tar`],
+  const manifest = images.map(image => ({
+    Config: `${hexOf(image.config)}.json`,
+    RepoTags: tagsOf(image),
+    Layers: [`${hexOf(image.layer)}/layer.tar`],
   }))
   return tarOf([...files, { path: 'manifest.json', bytes: json(manifest) }])
 }

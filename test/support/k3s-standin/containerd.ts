@@ -14,7 +14,7 @@ export async function startContainerd(): Promise<void> {
     server.once('error', reject)
     server.listen(containerdSocket, resolve)
   })
-  writeWhole(join(agentDir, 'etc/crictl.yaml'), `runtime-endpoint: unix://${containerdSocket}\n`, 0o644)
+  writeWhole(join(agentDir, 'etc/crictl.yaml'), `runtime-endpoint: unix://${containerdSocket}\n`, 0o600)
 }
 
 export async function isContainerdRunning(): Promise<boolean> {

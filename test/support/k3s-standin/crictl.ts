@@ -1,5 +1,5 @@
 import { isContainerdRunning } from './containerd.ts'
-import { imageFacts, listImages, type StoredImage } from './image-store.ts'
+import { imageFacts, isImageId, listImages, type StoredImage } from './image-store.ts'
 import { splitName } from './image-name.ts'
 import { formatTable } from './kubectl-table.ts'
 import { Exit, unknownToStandIn } from './log.ts'
@@ -54,7 +54,10 @@ function parse(argv: readonly string[]): { readonly output: string; readonly wor
 }
 
 function criImages(): readonly CriImage[] {
-  const byId = Map.groupBy(listImages(), image => imageFacts(image.target).config)
+  const byId = Map.groupBy(
+    listImages().filter(({ name }) => !isImageId(name)),
+    image => imageFacts(image.target).config,
+  )
   return [...byId].map(([id, names]) => ({
     id,
     repoTags: names.filter(hasTag).map(({ name }) => name),

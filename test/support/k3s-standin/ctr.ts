@@ -1,10 +1,10 @@
-import { createReadStream } from 'node:fs'
+import { createReadStream, existsSync } from 'node:fs'
 import { isContainerdRunning } from './containerd.ts'
 import { gunzip, unzstd } from './decompress.ts'
 import { readImageArchive } from './image-archive.ts'
 import { findImage, imageFacts, listImages, putImage, removeImage, type StoredImage } from './image-store.ts'
 import { formatTable } from './kubectl-table.ts'
-import { Exit, reasonOf, unknownToStandIn } from './log.ts'
+import { Exit, log, reasonOf, unknownToStandIn } from './log.ts'
 import { containerdSocket } from './paths.ts'
 import { profile } from './version.ts'
 
@@ -80,7 +80,7 @@ async function importArchive(source: string, flags: ReadonlyMap<string, string>)
     if (refName.includes('/')) return base === undefined || refName.startsWith(base) ? refName : undefined
     return `${base ?? `import-${today}`}:${refName}`
   }
-  const input = source === '-' ? process.stdin : createReadStream(source)
+  const input = source === '-' ? process.stdin : readFileStream(source)
   const images = await readImageArchive(await uncompressed(input), {
     allPlatforms: flags.has('all-platforms'),
     toleratesMissing: profile.toleratesMissingPlatforms,
@@ -92,6 +92,12 @@ async function importArchive(source: string, flags: ReadonlyMap<string, string>)
     process.stdout.write(`unpacking ${image.name} (${image.target})...done\n`)
   }
   if (flags.has('digests')) for (const image of images) putImage(digestName(image))
+}
+
+/** @throws in Go's words where it cannot be opened. */
+function readFileStream(path: string): AsyncIterable<Uint8Array> {
+  if (!existsSync(path)) throw new Error(`open ${path}: no such file or directory`)
+  return createReadStream(path)
 }
 
 function digestName(image: StoredImage): StoredImage {
@@ -141,14 +147,12 @@ function label(name: string, changes: readonly string[]): void {
   process.stdout.write(`${labelText(labels)}\n`)
 }
 
-/** A name that is missing is an error, after the others went. */
+/** A name that is missing is only a warning, exit code 0. (seen on v1.21.2) */
 function remove(names: readonly string[]): void {
-  const missing = names.filter(name => {
-    const existed = removeImage(name)
-    if (existed) process.stdout.write(`${name}\n`)
-    return !existed
-  })
-  if (missing.length > 0) throw new Error(missing.map(name => `image ${JSON.stringify(name)}: not found`).join('; '))
+  for (const name of names) {
+    if (removeImage(name)) process.stdout.write(`${name}\n`)
+    else log('warning', `${name}: image not found`)
+  }
 }
 
 function labelText(labels: Readonly<Record<string, string>>): string {

@@ -25,6 +25,7 @@ export class Etcd {
   private readonly store: Store
   private members: readonly Member[]
   private readonly lastSeen = new Map<string, number>()
+  private readonly nodesSeen = new Set<string>()
 
   constructor(store: Store, own: { readonly name: string; readonly address: string }) {
     this.store = store
@@ -50,8 +51,12 @@ export class Etcd {
     return { members: this.members }
   }
 
-  remove(name: string): void {
-    this.members = this.members.filter(member => member.name !== name)
+  /** A server whose node was there and is no more leaves; it is told so when it calls, until its db directory is gone. */
+  dropDeleted(nodes: readonly string[]): void {
+    for (const name of nodes) this.nodesSeen.add(name)
+    const staying = this.members.filter(({ name }) => nodes.includes(name) || !this.nodesSeen.has(name))
+    if (staying.length === this.members.length || staying.length === 0) return
+    this.members = staying
     this.save()
   }
 

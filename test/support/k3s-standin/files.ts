@@ -1,9 +1,9 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** Whole or not at all, also over a power cut: temp file, sync, rename. Directories are made as k3s makes them. */
-export function writeWhole(path: string, content: string | Uint8Array, mode = 0o600): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+/** Whole or not at all, also over a power cut: temp file, sync, rename. Directories are made with mode 0700 unless told. */
+export function writeWhole(path: string, content: string | Uint8Array, mode = 0o600, directoryMode = 0o700): void {
+  mkdirSync(dirname(path), { recursive: true, mode: directoryMode })
   const temp = `${path}.tmp-${process.pid}`
   const handle = openSync(temp, 'w', mode)
   try {

@@ -79,16 +79,34 @@ export function findImage(name: string): StoredImage | undefined {
   return text === undefined ? undefined : (JSON.parse(text) as StoredImage)
 }
 
-/** A name is replaced, its labels are not kept: containerd's update of an imported image. */
+/**
+ * Writes a name. The CRI follows: it marks the image as its own and adds a name made of the config's digest, which is how the
+ * image is known to it. (seen on v1.21.2)
+ */
 export function putImage(image: StoredImage): void {
-  writeWhole(imagePath(image.name), JSON.stringify(image))
+  const managed = { ...image, labels: { ...image.labels, ...managedLabel } }
+  writeWhole(imagePath(image.name), JSON.stringify(managed))
+  const id = imageFacts(image.target).config
+  if (id === image.name || findImage(id)?.target === image.target) return
+  writeWhole(imagePath(id), JSON.stringify({ ...image, name: id, labels: managedLabel }))
 }
 
+/** Removes a name, and the CRI's own with the last one. False where there was none. */
 export function removeImage(name: string): boolean {
-  const existed = existsSync(imagePath(name))
-  rmSync(imagePath(name), { force: true })
-  return existed
+  const image = findImage(name)
+  if (image === undefined) return false
+  rmSync(imagePath(name))
+  const isLast = !listImages().some(other => other.target === image.target && !isImageId(other.name))
+  if (isLast) rmSync(imagePath(imageFacts(image.target).config), { force: true })
+  return true
 }
+
+/** The CRI's own names: a digest and nothing else. */
+export function isImageId(name: string): boolean {
+  return name.startsWith('sha256:')
+}
+
+const managedLabel = { 'io.cri-containerd.image': 'managed' } as const
 
 function imagePath(name: string): string {
   return join(imagesDir, `${createHash('sha256').update(name).digest('hex')}.json`)

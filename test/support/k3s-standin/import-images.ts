@@ -33,6 +33,7 @@ export async function importImagesDir(): Promise<void> {
 export async function importFile(path: string): Promise<void> {
   if (path.toLowerCase().endsWith('.txt')) return await pullList(path)
   const started = Date.now()
+  log('info', `Importing images from ${path}`)
   const images = await readImageArchive(decompressed(path), {
     allPlatforms: true,
     toleratesMissing: profile.toleratesMissingPlatforms,

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Member } from './etcd.ts'
 import { pause, strikes } from './faults.ts'
@@ -117,9 +116,4 @@ function compareCritical(theirs: Readonly<Record<string, string>>, ours: Readonl
     throw new Fatal(
       `starting kubernetes: preparing server: critical configuration value mismatch: ${differing.join(', ')}`,
     )
-}
-
-/** True where this machine was a member before. */
-export function isMember(): boolean {
-  return existsSync(membershipFile)
 }

@@ -30,7 +30,7 @@ export function writeKubeconfig(ca: string, admin: KeyPair, mode: string | undef
   }
   const permissions = Number.parseInt(mode ?? '600', 8)
   if (Number.isNaN(permissions)) throw new Fatal(`strconv.ParseInt: parsing "${mode}": invalid syntax`)
-  writeWhole(kubeconfigFile, stringify(config, { lineWidth: 0 }), permissions)
+  writeWhole(kubeconfigFile, stringify(config, { lineWidth: 0 }), permissions, 0o755)
   chmodSync(kubeconfigFile, permissions)
 }
 

@@ -34,6 +34,7 @@ export async function runKubectl(argv: readonly string[]): Promise<void> {
   const [verb = '', ...words] = args.words
   const run = verbs[verb]
   if (run === undefined) throw unknownToStandIn(`kubectl ${verb}`)
+  if (verb === 'version' && args.has('client')) return printVersions(args, undefined)
   const { server, client } = connect(args)
   try {
     await run(client, { ...args, words })
@@ -67,14 +68,15 @@ function exitOf(error: unknown, server: string): Error {
 }
 
 async function runVersion(client: KubeClient, args: KubectlArgs): Promise<void> {
+  printVersions(args, JSON.parse(await client.raw('/version')) as { readonly gitVersion: string })
+}
+
+function printVersions(args: KubectlArgs, serverVersion: { readonly gitVersion: string } | undefined): void {
   const clientVersion = { gitVersion: version, goVersion: 'go1.22.9 stand-in' }
-  const serverVersion = args.has('client')
-    ? undefined
-    : (JSON.parse(await client.raw('/version')) as { gitVersion: string })
-  if (args.flag('output') === 'json')
-    return void process.stdout.write(
-      `${JSON.stringify({ clientVersion, ...(serverVersion === undefined ? {} : { serverVersion }) }, undefined, 2)}\n`,
-    )
+  if (args.flag('output') === 'json') {
+    const versions = { clientVersion, ...(serverVersion === undefined ? {} : { serverVersion }) }
+    return void process.stdout.write(`${JSON.stringify(versions, undefined, 2)}\n`)
+  }
   process.stdout.write(`Client Version: ${version}\n`)
   if (serverVersion !== undefined) process.stdout.write(`Server Version: ${serverVersion.gitVersion}\n`)
 }

@@ -48,9 +48,13 @@ function end(error: unknown): never {
   process.exit(1)
 }
 
-// The unit's main process is told to stop by SIGTERM; all that counts is on the disk already.
-process.once('SIGTERM', () => process.exit(0))
-process.once('SIGINT', () => process.exit(0))
+// k3s calls being stopped a failure, and systemd shows the unit as failed. (seen on v1.21.2)
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.once(signal, () => {
+    log('fatal', 'Interrupted')
+    process.exit(1)
+  })
+}
 process.on('uncaughtException', end)
 try {
   await main(process.env['K3S_STANDIN_NAME'] ?? 'k3s', process.argv.slice(2))

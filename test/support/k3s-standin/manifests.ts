@@ -87,7 +87,10 @@ export function writePackagedManifests(disabled: readonly string[]): void {
         selector: { matchLabels: labels },
         template: {
           metadata: { labels },
-          spec: { containers: [{ name, image: systemImages(version).find(ref => image.test(ref)) }] },
+          spec: {
+            volumes: app === 'metrics-server' ? [{ name: 'tmp-dir', emptyDir: {} }] : [],
+            containers: [{ name, image: systemImages(version).find(ref => image.test(ref)) }],
+          },
         },
       },
     }

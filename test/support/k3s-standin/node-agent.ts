@@ -44,25 +44,36 @@ async function introduce(joining: Joining, name: string): Promise<KubeClient> {
 
 async function tryToIntroduce({ server, token }: Joining, name: string): Promise<KubeClient> {
   const ca = await fetchAuthority(server, token)
+  await readServerConfig(server, ca, token)
   const headers = { 'k3s-node-name': name, 'k3s-node-password': ensureNodePassword() }
   const answer = await callWithToken(`${server}/v1-k3s/client-kubelet.crt`, ca, 'node', token, { headers })
   if (answer.status !== 200)
     throw new Error((JSON.parse(answer.text) as { readonly message?: string }).message ?? answer.text)
   const pair = JSON.parse(answer.text) as { certificate: string; key: string; clientAuthority: string }
-  writeWhole(join(agentDir, 'server-ca.crt'), ca, 0o644)
-  writeWhole(join(agentDir, 'client-ca.crt'), pair.clientAuthority, 0o644)
+  writeWhole(join(agentDir, 'server-ca.crt'), ca, 0o600)
+  writeWhole(join(agentDir, 'client-ca.crt'), pair.clientAuthority, 0o600)
   writeWhole(join(agentDir, 'client-kubelet.key'), pair.key, 0o600)
-  writeWhole(join(agentDir, 'client-kubelet.crt'), pair.certificate, 0o644)
+  writeWhole(join(agentDir, 'client-kubelet.crt'), pair.certificate, 0o600)
   const balancer = { ServerURL: server, ServerAddresses: [new URL(server).host], Listener: null }
   writeWhole(join(agentDir, 'etc/k3s-agent-load-balancer.json'), JSON.stringify(balancer), 0o600)
   return new KubeClient(server, { ca, certificate: pair.certificate, key: pair.key })
+}
+
+/** The first thing that needs the right token; its failure is the line that people look for. */
+async function readServerConfig(server: string, ca: string, token: string): Promise<void> {
+  try {
+    await callWithToken(`${server}/v1-k3s/config`, ca, 'node', token)
+  } catch (error) {
+    const why = `failed to retrieve configuration from server: ${reasonOf(error)}`
+    throw new Error(`Failed to configure agent: ${why}`, { cause: error })
+  }
 }
 
 function ensureNodePassword(): string {
   const present = readIfPresent(nodePasswordFile)?.trim()
   if (present !== undefined && present !== '') return present
   const password = randomBytes(16).toString('hex')
-  writeWhole(nodePasswordFile, `${password}\n`, 0o600)
+  writeWhole(nodePasswordFile, `${password}\n`, 0o600, 0o755)
   return password
 }
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { cpus, hostname, release, totalmem } from 'node:os'
 import { profile, version } from './version.ts'
-import { imageFacts, listImages } from './image-store.ts'
+import { imageFacts, isImageId, listImages } from './image-store.ts'
 import type { Options } from './options.ts'
 import type { NodeAddress } from './network.ts'
 import { readIfPresent } from './files.ts'
@@ -134,6 +134,7 @@ function nodeInfo(): object {
 /** The kubelet reports the fifty largest. */
 function imagesOnNode(): readonly object[] {
   return listImages()
+    .filter(({ name }) => !isImageId(name))
     .map(({ name, target }) => ({ names: [name], sizeBytes: imageFacts(target).size }))
     .toSorted((a, b) => b.sizeBytes - a.sizeBytes)
     .slice(0, 50)

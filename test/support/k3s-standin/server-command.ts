@@ -141,6 +141,7 @@ async function supervise(store: Store, etcd: Etcd | undefined): Promise<void> {
       if (store.silence > 8000) throw new Fatal('etcdserver: no leader: lost quorum')
     } else {
       await runControllers(store)
+      etcd?.dropDeleted((await store.list('registry//nodes/')).map(({ metadata }) => metadata.name))
     }
     await applyManifests(api).catch((error: unknown) => log('error', reasonOf(error)))
     await pause(500)

@@ -9,6 +9,7 @@ export async function runControllers(store: Store): Promise<void> {
   const nodes = await store.list('registry//nodes/')
   for (const node of nodes) await markSilentNode(store, node)
   const ready = nodes.filter(isSchedulable).map(({ metadata }) => metadata.name)
+  await collectOrphans(store)
   await bindPods(store, ready)
   for (const kind of ['deployments', 'statefulsets', 'daemonsets', 'replicasets'])
     for (const workload of await store.list(`registry/apps/${kind}/`)) await runWorkload(store, kind, workload, ready)
@@ -44,6 +45,15 @@ async function markSilentNode(store: Store, node: KubeObject): Promise<void> {
     lastTransitionTime: now,
   }))
   await store.put(`registry//nodes/-/${name}`, { ...node, status: { ...status, conditions } })
+}
+
+/** Pods whose owner is gone go too. */
+async function collectOrphans(store: Store): Promise<void> {
+  const owners = new Set((await store.list('registry/apps/')).map(({ metadata }) => metadata.uid))
+  for (const pod of await store.list('registry//pods/')) {
+    const owner = ownerOf(pod)
+    if (owner !== undefined && !owners.has(owner)) await store.delete(podKey(pod))
+  }
 }
 
 function isSchedulable(node: KubeObject): boolean {

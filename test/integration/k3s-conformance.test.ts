@@ -1,0 +1,63 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { conformance } from '../support/k3s-conformance.ts'
+import { findRelease, imagesOf, versionOf, type Bench, type Row } from '../support/k3s-conformance/bench.ts'
+import { startLab, type Lab } from '../support/lab.ts'
+import { makeStandinRelease } from '../support/standin-release.ts'
+import { makeScratch, type Scratch } from '../support/scratch.ts'
+
+// With K3S_REAL_DIR=<a release directory> the same rows run on a real k3s, one that runs on this machine; else on the stand-in.
+const realDir = process.env['K3S_REAL_DIR']
+const standinVersions = ['v1.31.4+k3s1', 'v1.21.2+k3s1']
+const subjects =
+  realDir === undefined
+    ? standinVersions.map(version => ({ version, isStandin: true }))
+    : [{ version: await versionOf(await findRelease(realDir)), isStandin: false }]
+
+describe.each(subjects)('k3s $version (stand-in: $isStandin)', ({ version, isStandin }) => {
+  let lab: Lab
+  let bench: Bench
+  let scratch: Scratch
+
+  beforeAll(async () => {
+    scratch = await makeScratch()
+    if (isStandin) await makeStandinRelease(scratch.path, { tag: version, arches: ['amd64'] })
+    const release = await findRelease(realDir ?? scratch.path)
+    lab = await startLab(['node1', 'node2', { name: 'noexec', mountOptions: 'noexec' }])
+    bench = {
+      version,
+      isStandin,
+      release,
+      images: await imagesOf(release),
+      server: lab.host('node1'),
+      agent: lab.host('node2'),
+      noexec: lab.host('noexec'),
+    }
+  })
+  afterAll(async () => {
+    await lab[Symbol.asyncDispose]()
+    await scratch[Symbol.asyncDispose]()
+  })
+
+  const asked = conformance.map(chapter => ({ ...chapter, rows: chapter.rows.filter(row => concerns(row)) }))
+  describe.for(asked.filter(({ rows }) => rows.length > 0))('$title', ({ rows }) => {
+    // oxlint-disable-next-line vitest/expect-expect -- the rows assert
+    it.for(rows)('$claim [$fact]', async (row, { skip }) => {
+      const reason = row.not?.(version)
+      if (reason !== undefined) skip(`cannot run here: ${reason}`)
+      await row.run(bench)
+    })
+  })
+
+  /** The stand-in runs each row as a version that it concerns; of a real k3s there is one version, and the other rows are shown as skipped. */
+  function concerns(row: Row): boolean {
+    return !isStandin || row.not?.(version) === undefined
+  }
+})
+
+describe.runIf(realDir === undefined)('the table', () => {
+  it('has no row that no version of the stand-in runs', () => {
+    const rows = conformance.flatMap(chapter => chapter.rows)
+    const idle = rows.filter(({ not }) => standinVersions.every(version => not?.(version) !== undefined))
+    expect(idle.map(({ claim }) => claim)).toEqual([])
+  })
+})
