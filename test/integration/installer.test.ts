@@ -569,6 +569,14 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
       expect(host.run(['unlock', '--op', 'a']).answer).toMatchObject({ ok: true, message: 'nobody held the lock' })
     })
 
+    it('is taken by a program that comes by stdin, before anything is on the host', () => {
+      const bare = lab.host()
+      const { answer } = bare.run(['lock', '--op', 'a', '--epoch', '3'], { byStdin: true })
+      expect(answer).toMatchObject({ ok: true, epoch: 3 })
+      expect(bare.run(['unlock', '--op', 'a', '--epoch', '3'], { byStdin: true }).answer).toMatchObject({ ok: true })
+      expect(bare.exists('/var/lib/cloudimg')).toBe(false)
+    })
+
     it('refuses the changes of others and of an older epoch', () => {
       host.run(['lock', '--op', 'a', '--epoch', '2'])
       const before = host.snapshot()
@@ -586,6 +594,8 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
       host.run(['unlock', '--op', 'b'])
       expect(host.run(['install', '--rootfs', rootfs, '--op', 'a', '--epoch', '1']).answer).toMatchObject({ code: 75 })
       expect(host.run(['lock', '--op', 'a', '--epoch', '1']).answer).toMatchObject({ code: 75 })
+      expect(host.run(['lock', '--op', 'a', '--epoch', '2']).answer).toMatchObject({ ok: true, epoch: 2 })
+      host.run(['unlock', '--op', 'a'])
       expect(host.run(['lock', '--op', 'c', '--epoch', '1']).answer).toMatchObject({ ok: true, epoch: 1 })
     })
 

@@ -41,6 +41,8 @@ export interface RunOptions {
   /** Environment of the installer, beside PATH. */
   readonly env?: Readonly<Record<string, string>>
   readonly user?: 'root' | 'nobody'
+  /** The shell reads the program from stdin, as from a machine that has it elsewhere. */
+  readonly byStdin?: boolean
 }
 
 const shims = path.join(import.meta.dirname, 'installer-shims')
@@ -214,8 +216,9 @@ export class Sandbox {
       // Never process 1 of the namespace: the kernel would not let it die by its own hand.
       'set +e; chroot "$@"; status=$?; exit $status',
     ].join('\n')
-    const inside = ['sh', '-c', 'echo $$ >/shim/main; exec sh /shim/cloudimg-node "$@"', 'sh', ...argv]
-    const asUser = options.user === 'nobody' ? ['sh', '-c', 'exec sh /shim/cloudimg-node "$@"', 'sh', ...argv] : inside
+    const program = options.byStdin === true ? 'sh -s -- "$@" </shim/cloudimg-node' : 'sh /shim/cloudimg-node "$@"'
+    const noted = options.user === 'nobody' ? '' : 'echo $$ >/shim/main; '
+    const command = ['sh', '-c', `${noted}exec ${program}`, 'sh', ...argv]
     const result = spawnSync(
       'unshare',
       [
@@ -234,7 +237,7 @@ export class Sandbox {
         'sh',
       ]
         .concat([user, this.tree, '/bin/env', '-i', 'PATH=/bin', 'HOME=/root', ...variables])
-        .concat(asUser),
+        .concat(command),
       { encoding: 'utf8', input: options.stdin ?? '', timeout: 120_000 },
     )
     const last = lines(result.stdout).at(-1)
