@@ -1,5 +1,6 @@
+import { randomBytes } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { mkdtemp, open, readdir, rm, stat } from 'node:fs/promises'
+import { open, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, posix } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -67,15 +68,17 @@ async function spool(
   temporary: string | undefined,
   ctx: Context,
 ): Promise<ArchiveFiles> {
-  const folder = await withFileErrors('making a folder below', temporary ?? tmpdir(), () =>
-    mkdtemp(join(temporary ?? tmpdir(), 'cloudimg-load-')),
-  )
-  const close = async (): Promise<void> => await rm(folder, { recursive: true, force: true })
-  const file = join(folder, 'archive.tar')
+  // Named as the store names its drafts, so that what a killed program leaves there is cleared with them.
+  const file = join(temporary ?? tmpdir(), `${process.pid}.load-${randomBytes(8).toString('hex')}`)
+  const close = async (): Promise<void> => await rm(file, { force: true })
   try {
-    await pipeline(streamOf(unpacked(input, what)), createWriteStream(file, { highWaterMark: MiB }), {
-      signal: ctx.signal,
-    })
+    await pipeline(
+      streamOf(unpacked(input, what)),
+      createWriteStream(file, { flags: 'wx', mode: 0o600, highWaterMark: MiB }),
+      {
+        signal: ctx.signal,
+      },
+    )
     return { what, files: await indexTar(file, what, ctx), close }
   } catch (error) {
     input.destroy()
