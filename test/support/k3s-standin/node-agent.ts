@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { stringify } from 'yaml'
 import { ApiError } from './api-error.ts'
 import { startContainerd } from './containerd.ts'
 import { pause, readFaults, strikes } from './faults.ts'
@@ -54,9 +55,28 @@ async function tryToIntroduce({ server, token }: Joining, name: string): Promise
   writeWhole(join(agentDir, 'client-ca.crt'), pair.clientAuthority, 0o600)
   writeWhole(join(agentDir, 'client-kubelet.key'), pair.key, 0o600)
   writeWhole(join(agentDir, 'client-kubelet.crt'), pair.certificate, 0o600)
+  writeWhole(join(agentDir, 'kubelet.kubeconfig'), kubeletKubeconfig(server), 0o644)
   const balancer = { ServerURL: server, ServerAddresses: [new URL(server).host], Listener: null }
   writeWhole(join(agentDir, 'etc/k3s-agent-load-balancer.json'), JSON.stringify(balancer), 0o600)
   return new KubeClient(server, { ca, certificate: pair.certificate, key: pair.key })
+}
+
+/** Its presence tells that this node was let in: `cloudimg-node join` waits for it. As k3s writes it, by path and not by content. */
+function kubeletKubeconfig(server: string): string {
+  const cluster = { server, 'certificate-authority': join(agentDir, 'server-ca.crt') }
+  const user = {
+    'client-certificate': join(agentDir, 'client-kubelet.crt'),
+    'client-key': join(agentDir, 'client-kubelet.key'),
+  }
+  return stringify({
+    apiVersion: 'v1',
+    clusters: [{ cluster, name: 'local' }],
+    contexts: [{ context: { cluster: 'local', namespace: 'default', user: 'user' }, name: 'Default' }],
+    'current-context': 'Default',
+    kind: 'Config',
+    preferences: {},
+    users: [{ name: 'user', user }],
+  })
 }
 
 /** The first thing that needs the right token; its failure is the line that people look for. */
