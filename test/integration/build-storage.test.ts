@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
@@ -116,6 +116,20 @@ describe('a build that is killed', () => {
 })
 
 describe('one store', () => {
+  it('loses what a killed program left half written, once nobody can be writing it', async () => {
+    const place = { home: at('leftovers') }
+    const tmp = join(storeOf(place), 'tmp')
+    await mkdir(tmp, { recursive: true })
+    const dead = await must(['sh', '-c', 'echo $$'])
+    const hourAgo = new Date(Date.now() - 3_600_000)
+    for (const name of [`${dead}.old`, `${dead}.new`, `${process.pid}.old`]) {
+      await writeFile(join(tmp, name), 'half')
+      if (name.endsWith('.old')) await utimes(join(tmp, name), hourAgo, hourAgo)
+    }
+    await expectGood('leftovers-build', place)
+    expect(strayFiles(storeOf(place))).toEqual([`tmp/${process.pid}.old`, `tmp/${dead}.new`].sort())
+  })
+
   it('serves builds at the same time', async () => {
     const place = { home: at('shared') }
     const names = ['shared-1', 'shared-2', 'shared-3']

@@ -49,9 +49,7 @@ export function parseRecipe(text: string, path: string): Recipe {
   const parsed = schema.safeParse(json)
   if (!parsed.success) throw new CloudimgError('IMAGE_INVALID', `reading recipe "${path}": not a recipe`)
   const segments = parsed.data.segments.map((segment): Segment =>
-    'inline' in segment
-      ? { inline: Buffer.from(segment.inline, 'base64') }
-      : { ...segment, blob: segment.blob },
+    'inline' in segment ? { inline: Buffer.from(segment.inline, 'base64') } : { ...segment, blob: segment.blob },
   )
   return { size: parsed.data.size, segments }
 }

@@ -22,6 +22,7 @@ import { limits } from '../../io/limits.ts'
 import { readFileRange, streamOf } from '../../io/read-file.ts'
 import { type Descriptor, isIndexType, isManifestType } from '../descriptor.ts'
 import type { BlobSource, ByteRange, ImageSource, ImageTarget, Written } from '../ends.ts'
+import { clearAbandoned } from './abandoned.ts'
 import { readRelation, type Relation } from '../relation.ts'
 import { blobPath, recipePath, refPath, type StoreLayout, storeLayout } from './layout.ts'
 import { cutSegments, formatRecipe, parseRecipe, type Recipe, type Segment } from './recipe.ts'
@@ -77,7 +78,9 @@ export async function openStore(home: string): Promise<Store> {
 }
 
 class LocalStore implements Store {
+  readonly verifiesWrites = true
   readonly layout: StoreLayout
+  #cleared: Promise<void> | undefined
 
   constructor(layout: StoreLayout) {
     this.layout = layout
@@ -188,6 +191,7 @@ class LocalStore implements Store {
   }
 
   async draft(): Promise<BlobDraft> {
+    await (this.#cleared ??= clearAbandoned(this.layout.temporary))
     const path = join(this.layout.temporary, `${process.pid}.${randomBytes(8).toString('hex')}`)
     await withFileErrors('making', path, async () => {
       const handle = await open(path, 'wx', 0o644)
@@ -232,11 +236,12 @@ class LocalStore implements Store {
       const stored = await readRef(refPath(this.layout, ref))
       if (ref.digest === undefined || stored?.target.digest === ref.digest) return stored?.target
     }
-    return (await this.refs()).find(
-      stored =>
-        stored.target.digest === ref.digest &&
-        stored.name.startsWith(formatReference({ registry: ref.registry, repository: ref.repository })),
-    )?.target
+    const { registry, repository } = ref
+    const named = (await this.refs()).filter(stored => stored.target.digest === ref.digest)
+    return named.find(stored => {
+      const found = parseReference(stored.name)
+      return found.registry === registry && found.repository === repository
+    })?.target
   }
 
   async tag(name: string, target: Descriptor): Promise<void> {

@@ -1,0 +1,31 @@
+import { readdir, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { errnoOf } from '../../core/error.ts'
+
+/** Nobody who still writes is silent for so long. */
+const abandonedMs = 10 * 60_000
+
+/**
+ * Removes the drafts (`<pid>.<random>`) that killed programs left in a store's temporary folder: their process is gone and
+ * nothing was written for ten minutes, since the process may live on another machine or in another container. What
+ * resists is left to the next time.
+ */
+export async function clearAbandoned(directory: string): Promise<void> {
+  for (const name of await readdir(directory).catch(() => [])) {
+    const pid = Number(/^(\d+)\./.exec(name)?.[1] ?? process.pid)
+    if (isAlive(pid)) continue
+    const path = join(directory, name)
+    const stats = await stat(path).catch(() => undefined)
+    if (stats === undefined || Date.now() - stats.mtimeMs < abandonedMs) continue
+    await rm(path, { force: true }).catch(() => undefined)
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return errnoOf(error) === 'EPERM'
+  }
+}
