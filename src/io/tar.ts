@@ -147,7 +147,7 @@ function paxRecord(key: string, value: Buffer): Buffer {
 export interface ReadEntry extends TarEntry {
   readonly contentOffset: number
   /** The content, in order; must be read to its end or not at all before the next entry is asked for. */
-  content(): AsyncGenerator<Buffer>
+  readonly content: () => AsyncGenerator<Buffer>
 }
 
 /**

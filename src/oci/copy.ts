@@ -43,8 +43,7 @@ export async function copyImage(
   const root = await from.resolve(fromName, ctx)
   if (root === undefined)
     throw new CloudimgError('IMAGE_NOT_FOUND', `copying "${fromName}": no such image at the source`)
-  const whole = await readGraph(from, root, ctx, 0)
-  const graph = options.platforms === undefined ? whole : selectPlatforms(whole, options.platforms, fromName)
+  const graph = await readSelected(from, root, options.platforms, fromName, ctx)
   const extra = options.referrers === false ? [] : await readReferrers(from, graph, ctx)
   const blobs = uniqueBlobs([graph, ...extra])
   await each(blobs, options.concurrency ?? 4, blob => copyBlob(from, to, blob, ctx))
@@ -53,7 +52,20 @@ export async function copyImage(
   return graph.descriptor
 }
 
-export async function readGraph(from: ImageSource, descriptor: Descriptor, ctx: Context, depth: number): Promise<Node> {
+/** The documents of an image, of all platforms or of some. @throws PLATFORM_MISSING naming what there is. */
+export async function readSelected(
+  from: ImageSource,
+  root: Descriptor,
+  platforms: readonly Platform[] | undefined,
+  name: string,
+  ctx: Context,
+): Promise<Node> {
+  return platforms === undefined
+    ? await readGraph(from, root, ctx, 0)
+    : await readPlatforms(from, root, platforms, name, ctx)
+}
+
+async function readGraph(from: ImageSource, descriptor: Descriptor, ctx: Context, depth: number): Promise<Node> {
   if (depth > limits.indexDepth)
     throw new CloudimgError(
       'IMAGE_INVALID',
@@ -75,26 +87,41 @@ export async function readGraph(from: ImageSource, descriptor: Descriptor, ctx: 
   )
 }
 
-export function selectPlatforms(graph: Node, platforms: readonly Platform[], name: string): Node {
-  if (!isIndexType(graph.descriptor.mediaType)) return graph
-  const chosen = platforms.map(platform => {
-    const child = graph.children.find(({ descriptor }) => {
-      const found = descriptor.platform === undefined ? undefined : normalisePlatform(descriptor.platform)
-      return found !== undefined && samePlatform(found, platform)
-    })
-    if (child !== undefined) return child
-    const found = graph.children.flatMap(({ descriptor }) =>
-      descriptor.platform === undefined ? [] : `${descriptor.platform.os}/${descriptor.platform.architecture}`,
-    )
-    throw new CloudimgError(
-      'PLATFORM_MISSING',
-      `copying "${name}": no ${formatPlatform(platform)} in it, found ${found.join(', ')}`,
-    )
+/** Only the wanted platforms are read: an archive or a registry may lack the others' bytes. */
+async function readPlatforms(
+  from: ImageSource,
+  root: Descriptor,
+  platforms: readonly Platform[],
+  name: string,
+  ctx: Context,
+): Promise<Node> {
+  if (!isIndexType(root.mediaType)) return await readGraph(from, root, ctx, 0)
+  const bytes = await readDocument(from, root, ctx)
+  const index = parseIndex(bytes, root.digest)
+  const chosen = platforms.map(platform => findPlatform(index.manifests, platform, name))
+  const children = await each(chosen, 4, child => readGraph(from, child, ctx, 1))
+  if (chosen.length === index.manifests.length) return { descriptor: root, bytes, children, blobs: [] }
+  if (children.length === 1) return children[0]!
+  return documentNode(
+    { mediaType: mediaTypes.index },
+    Buffer.from(JSON.stringify({ ...index, manifests: chosen })),
+    children,
+  )
+}
+
+function findPlatform(entries: readonly Descriptor[], platform: Platform, name: string): Descriptor {
+  const found = entries.find(entry => {
+    const claimed = entry.platform === undefined ? undefined : normalisePlatform(entry.platform)
+    return claimed !== undefined && samePlatform(claimed, platform)
   })
-  if (chosen.length === graph.children.length) return graph
-  if (chosen.length === 1) return chosen[0]!
-  const index = { ...parseIndex(graph.bytes, name), manifests: chosen.map(child => child.descriptor) }
-  return documentNode({ mediaType: mediaTypes.index }, Buffer.from(JSON.stringify(index)), chosen)
+  if (found !== undefined) return found
+  const has = entries.flatMap(entry =>
+    entry.platform === undefined ? [] : `${entry.platform.os}/${entry.platform.architecture}`,
+  )
+  throw new CloudimgError(
+    'PLATFORM_MISSING',
+    `copying "${name}": no ${formatPlatform(platform)} in it, found ${has.join(', ')}`,
+  )
 }
 
 function documentNode(kind: { readonly mediaType: string }, bytes: Buffer, children: readonly Node[]): Node {
@@ -118,10 +145,12 @@ export function uniqueBlobs(nodes: readonly Node[]): readonly Descriptor[] {
 }
 
 async function copyBlob(from: ImageSource, to: ImageTarget, blob: Descriptor, ctx: Context): Promise<void> {
-  await withTask(ctx, shortDigest(blob.digest), async task => {
+  await withTask(ctx, `blob ${shortDigest(blob.digest)}`, async task => {
     task.progress(0, blob.size)
+    // What the target hashes itself need not be hashed by the source too: a range is passed on as it comes.
+    const whole = to.verifiesWrites === true ? { offset: 0 } : undefined
     const source = {
-      open: (range?: ByteRange) => from.open(blob, ctx, range),
+      open: (range: ByteRange | undefined = whole) => from.open(blob, ctx, range),
       ...(from.place === undefined ? {} : { from: from.place }),
     }
     const written = await to.write(blob, source, ctx, bytes => task.progress(bytes, blob.size))

@@ -25,6 +25,8 @@ export interface BlobSource {
 export type Written = 'written' | 'present' | 'mounted'
 
 export interface BlobWriter {
+  /** True where `write` itself compares digest and size with what it was told. */
+  readonly verifiesWrites?: true
   /** No-op if present. `progress` is told the bytes written so far. */
   write(expected: Descriptor, source: BlobSource, ctx: Context, progress?: (bytes: number) => void): Promise<Written>
 }

@@ -4,7 +4,7 @@ import { each } from '../../core/each.ts'
 import { formatReference, type Reference } from '../../core/reference.ts'
 import type { Platform } from '../../core/platform.ts'
 import { compareBytes } from '../../io/files.ts'
-import { type Node, readGraph, readReferrers, selectPlatforms, uniqueBlobs } from '../copy.ts'
+import { type Node, readReferrers, readSelected, uniqueBlobs } from '../copy.ts'
 import { type Descriptor, mediaTypes } from '../descriptor.ts'
 import type { BlobReader, ImageSource } from '../ends.ts'
 import { streamOf } from '../../io/read-file.ts'
@@ -68,8 +68,7 @@ export async function planArchive(
 }
 
 async function chosenGraph(source: ImageSource, root: ArchiveRoot, ctx: Context): Promise<Node> {
-  const whole = await readGraph(source, root.descriptor, ctx, 0)
-  return root.platforms === undefined ? whole : selectPlatforms(whole, root.platforms, formatReference(root.name))
+  return await readSelected(source, root.descriptor, root.platforms, formatReference(root.name), ctx)
 }
 
 function collect(node: Node, documents: Map<Digest, Buffer>, descriptors: Map<Digest, Descriptor>): void {

@@ -140,8 +140,8 @@ describe('reading', () => {
     const reading = async (): Promise<void> => {
       for await (const item of readTar(source(), 'x')) if (item.path === 'a') break
     }
-    if (how === 'broken') await expect(reading()).rejects.toMatchObject({ code: 'ARCHIVE_INVALID' })
-    else await reading()
+    const code = await reading().catch((error: unknown) => (error as { code?: string }).code)
+    expect(code).toBe(how === 'broken' ? 'ARCHIVE_INVALID' : undefined)
     expect(closed).toBe(true)
   })
 
