@@ -14,6 +14,8 @@ import {
   type Chapter,
 } from './bench.ts'
 
+const kubeletConfig = '/var/lib/rancher/k3s/agent/kubelet.kubeconfig'
+
 async function startWith(bench: Bench, token: string): Promise<void> {
   await bench.agent.put(configFile, agentConfig(bench, token), '600')
   await bench.agent.must('systemctl stop k3s-agent; systemctl start --no-block k3s-agent')
@@ -43,6 +45,13 @@ export const oneAgent: Chapter = {
       },
     },
     {
+      fact: 'seen on v1.21.2',
+      claim: 'there is no agent/kubelet.kubeconfig before a server let it in',
+      run: async ({ agent }) => {
+        expect((await agent.exec(['test', '-e', kubeletConfig])).code).toBe(1)
+      },
+    },
+    {
       fact: 'k3s.md §7.2, §10 no. 20',
       claim: 'a long token of another cluster is refused by its hash',
       run: async bench => {
@@ -58,6 +67,7 @@ export const oneAgent: Chapter = {
         await untilReadyIs(bench, bench.agent, 'True')
         const roles = await bench.server.must(`k3s kubectl get node ${bench.agent.name} --no-headers`)
         expect(roles).toMatch(/ <none> /)
+        await bench.agent.must(['test', '-s', kubeletConfig])
       },
     },
     {

@@ -56,6 +56,7 @@ async function tryToIntroduce({ server, token }: Joining, name: string): Promise
   writeWhole(join(agentDir, 'client-kubelet.key'), pair.key, 0o600)
   writeWhole(join(agentDir, 'client-kubelet.crt'), pair.certificate, 0o600)
   writeWhole(join(agentDir, 'kubelet.kubeconfig'), kubeletKubeconfig(server), 0o644)
+  writeKubeletConfig(server)
   const balancer = { ServerURL: server, ServerAddresses: [new URL(server).host], Listener: null }
   writeWhole(join(agentDir, 'etc/k3s-agent-load-balancer.json'), JSON.stringify(balancer), 0o600)
   return new KubeClient(server, { ca, certificate: pair.certificate, key: pair.key })
@@ -77,6 +78,27 @@ function kubeletKubeconfig(server: string): string {
     preferences: {},
     users: [{ name: 'user', user }],
   })
+}
+
+/** The stand-in has no load-balancer on 6444: the server is named itself. It is there only once the server let this node in. */
+function writeKubeletConfig(server: string): void {
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'local', cluster: { server, 'certificate-authority': join(agentDir, 'server-ca.crt') } }],
+    users: [
+      {
+        name: 'user',
+        user: {
+          'client-certificate': join(agentDir, 'client-kubelet.crt'),
+          'client-key': join(agentDir, 'client-kubelet.key'),
+        },
+      },
+    ],
+    contexts: [{ name: 'Default', context: { cluster: 'local', user: 'user' } }],
+    'current-context': 'Default',
+  }
+  writeWhole(join(agentDir, 'kubelet.kubeconfig'), `${JSON.stringify(config, undefined, 2)}\n`, 0o644)
 }
 
 /** The first thing that needs the right token; its failure is the line that people look for. */
