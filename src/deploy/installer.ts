@@ -67,6 +67,9 @@ export interface InstallerCall {
   readonly timeoutSeconds: number
 }
 
+/** How long a host may be away while it works for us: the time of a reboot. */
+const patienceSeconds = 180
+
 const directory = '/run/cloudimg-deploy'
 
 // $1 unit, $2 directory, then the command. Says `attached` where this very work is under way already.
@@ -133,11 +136,12 @@ function interrupted(verb: string, host: string, unit: string): CloudimgError {
 /** The last line of its output; undefined where it is gone without one. */
 async function follow(host: Host, unit: string, ctx: Context, task: Task | undefined): Promise<string | undefined> {
   let seen = 0
-  for (let lost = 0; ;) {
+  let heard = Date.now()
+  for (;;) {
     try {
       const argv = ['sh', '-c', waitScript, 'installer-wait', unit, directory, String(seen), '3']
       const { stdout } = await host.look(argv, ctx)
-      lost = 0
+      heard = Date.now()
       const { state, size, rest } = splitFirstLine(stdout)
       if (state === 'gone') return undefined
       const end = state === 'ended' ? rest.indexOf('\n') : -1
@@ -147,9 +151,10 @@ async function follow(host: Host, unit: string, ctx: Context, task: Task | undef
       if (state === 'ended') return rest.slice(0, end)
       seen = size
     } catch (error) {
-      // The work goes on without us: a connection that comes back within a minute finds it again.
-      if (!isCloudimgError(error, 'HOST_UNREACHABLE') || error.data.retryable !== true || ++lost > 12) throw error
-      await sleep(5000, undefined, { signal: ctx.signal })
+      // The work goes on without us: a connection that comes back finds it again.
+      if (!isCloudimgError(error, 'HOST_UNREACHABLE') || error.data.retryable !== true) throw error
+      if (Date.now() - heard > patienceSeconds * 1000) throw error
+      await sleep(3000, undefined, { signal: ctx.signal }).catch(() => ctx.signal.throwIfAborted())
     }
   }
 }

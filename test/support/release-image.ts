@@ -1,0 +1,75 @@
+import { copyFile, cp, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type ClusterMetadata, formatClusterMetadata } from '../../src/core/cluster-metadata.ts'
+import type { DeployImage } from '../../src/deploy/deploy-image.ts'
+import { directoryImage } from './directory-image.ts'
+import { makeStandinRelease } from './standin-release.ts'
+
+export interface ReleaseImage {
+  readonly image: DeployImage
+  readonly version: string
+  readonly standIn: boolean
+  /** What the image holds, to be changed by tests. */
+  readonly directory: string
+}
+
+/**
+ * A cluster image for this machine's kind, as a directory below `home`: of the stand-in's release, or of the real one that
+ * `K3S_REAL_DIR` names (`…/v1.31.4+k3s1`, with upstream's asset names).
+ */
+export async function releaseImage(home: string, tag = 'v1.31.4+k3s1'): Promise<ReleaseImage> {
+  const real = process.env.K3S_REAL_DIR
+  const release = real ?? (await standinRelease(join(home, 'release'), tag))
+  const version = basename(release)
+  const directory = join(home, 'rootfs')
+  await layRootfs(release, directory)
+  const metadata: ClusterMetadata = {
+    apiVersion: 'cloudimg.io/v1',
+    kind: 'ClusterImage',
+    runtime: 'k3s',
+    version,
+    platform: 'linux/amd64',
+    sealed: true,
+    unsealed: [],
+    artifacts: [],
+    features: [],
+    ...(real === undefined ? { standIn: true } : {}),
+    components: {},
+    images: [],
+  }
+  await writeFile(join(directory, 'Metadata'), formatClusterMetadata(metadata))
+  return { image: await directoryImage(directory), version, standIn: real === undefined, directory }
+}
+
+async function standinRelease(home: string, tag: string): Promise<string> {
+  await makeStandinRelease(home, { tag, arches: ['amd64'] })
+  return join(home, tag)
+}
+
+async function layRootfs(release: string, directory: string): Promise<void> {
+  const archive = (await readdir(release)).find(name => name === 'k3s-airgap-images-amd64.tar.zst')
+  if (archive === undefined) throw new Error(`"${release}" has no k3s-airgap-images-amd64.tar.zst`)
+  const files = {
+    'bin/k3s': join(release, 'k3s'),
+    [`images/${archive}`]: join(release, archive),
+    'images/k3s-images.txt': join(release, 'k3s-images.txt'),
+    'scripts/k3s-install.sh': join(release, 'install.sh'),
+    'scripts/cloudimg-node': fileURLToPath(new URL('../../scripts/cloudimg-node', import.meta.url)),
+  }
+  for (const [path, from] of Object.entries(files)) {
+    await mkdir(dirname(join(directory, path)), { recursive: true })
+    await copyFile(from, join(directory, path))
+  }
+}
+
+/** A copy of the image's directory with other content, as another image. */
+export async function variantOf(
+  source: ReleaseImage,
+  to: string,
+  files: Readonly<Record<string, string>>,
+): Promise<DeployImage> {
+  await cp(source.directory, to, { recursive: true })
+  for (const [path, content] of Object.entries(files)) await writeFile(join(to, path), content)
+  return await directoryImage(to, 'test/cluster:2')
+}
