@@ -64,7 +64,10 @@ function finishedLine(event: Event, tasks: TaskTable, style: Styler): readonly s
         .map(text => style('dim', `    ${text}`))
     case 'task.end': {
       const task = tasks.end(event.id)
-      return task === undefined ? undefined : [endLine(task, event.outcome, event.note, tasks, style)]
+      // What turned out to be needless is nothing to tell of.
+      return task === undefined || event.outcome === 'skipped'
+        ? undefined
+        : [endLine(task, event.outcome, event.note, tasks, style)]
     }
     case 'note':
     case 'phase':

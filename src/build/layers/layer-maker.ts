@@ -33,9 +33,12 @@ export class LayerMaker {
     const known = await recallLayer(this.#store, key, ctx)
     if (known !== undefined && (await this.#stillHolds(known, key, spec, ctx))) return { ...known, cached: true }
     return await withTask(ctx, `layer ${spec.createdBy.slice(0, 60)}`, async task => {
-      const layer = await makeLayer(this.#store, spec, this.#options, ctx)
+      const total = bytesOf(spec)
+      const layer = await makeLayer(this.#store, spec, this.#options, ctx, bytes =>
+        task.progress(Math.min(bytes, total), total),
+      )
       await rememberLayer(this.#store, key, layer, isRacy(spec))
-      task.progress(bytesOf(spec), bytesOf(spec))
+      task.progress(total, total)
       return { ...layer, cached: false }
     })
   }

@@ -35,15 +35,16 @@ export async function makeLayer(
   spec: LayerSpec,
   options: LayerOptions,
   ctx: Context,
+  onProgress: (bytes: number) => void = () => {},
 ): Promise<BuiltLayer> {
   const files: Record<string, Digest> = {}
   const isRecipe =
     spec.entries.some(entry => entry.type === 'file') &&
     spec.entries.every(entry => entry.type !== 'file' || entry.content.from === 'pool')
-  if (isRecipe) return makeRecipe(store, spec, options, files, ctx)
+  if (isRecipe) return makeRecipe(store, spec, options, files, ctx, onProgress)
   const pack = options.compression !== 'none' && (await isCompressible(spec)) ? options.compression : undefined
   const diff = createHash('sha256')
-  const tar = hashed(coalesce(tarBytes(store, spec, options, files, ctx)), diff)
+  const tar = hashed(coalesce(counted(tarBytes(store, spec, options, files, ctx), onProgress)), diff)
   if (pack === undefined) {
     const written = await writeBlob(store, tar, undefined)
     const digest = digestFrom(diff)
@@ -67,6 +68,14 @@ export async function digestLayer(store: Store, spec: LayerSpec, options: LayerO
 
 function digestFrom(hash: Hash): Digest {
   return `sha256:${hash.digest('hex')}`
+}
+
+async function* counted(source: AsyncIterable<Buffer>, onProgress: (bytes: number) => void): AsyncGenerator<Buffer> {
+  let bytes = 0
+  for await (const chunk of source) {
+    yield chunk
+    onProgress((bytes += chunk.length))
+  }
 }
 
 async function* hashed(source: AsyncIterable<Buffer>, hash: Hash): AsyncGenerator<Buffer> {
@@ -212,10 +221,12 @@ async function makeRecipe(
   options: LayerOptions,
   files: Record<string, Digest>,
   ctx: Context,
+  onProgress: (bytes: number) => void,
 ): Promise<BuiltLayer> {
   const segments: Segment[] = []
   const hash = createHash('sha256')
   let size = 0
+  let read = 0
   const inline = (bytes: Buffer): void => {
     if (bytes.length === 0) return
     hash.update(bytes)
@@ -233,6 +244,7 @@ async function makeRecipe(
     for await (const chunk of contentOf(store, entry)) {
       ctx.signal.throwIfAborted()
       hash.update(chunk)
+      onProgress((read += chunk.length))
     }
     if (entry.size > 0) segments.push({ blob: digest, offset: 0, length: entry.size })
     size += entry.size
