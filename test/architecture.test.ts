@@ -16,7 +16,20 @@ const below = {
   build: ['core', 'io', 'kubefile', 'artifact', 'oci', 'workload', 'trust'],
   deploy: ['core', 'io', 'oci', 'host', 'runtime', 'trust', 'workload'],
   prove: ['core', 'io', 'kubefile', 'artifact', 'oci', 'host', 'workload', 'trust', 'runtime', 'build', 'deploy'],
-  cli: ['core', 'io', 'kubefile', 'artifact', 'oci', 'host', 'workload', 'trust', 'runtime', 'build', 'deploy', 'prove'],
+  cli: [
+    'core',
+    'io',
+    'kubefile',
+    'artifact',
+    'oci',
+    'host',
+    'workload',
+    'trust',
+    'runtime',
+    'build',
+    'deploy',
+    'prove',
+  ],
 } as const satisfies Record<string, readonly string[]>
 
 type Room = keyof typeof below
@@ -40,7 +53,9 @@ interface Import {
 const source = join(import.meta.dirname, '../src')
 
 function readImports(): readonly Import[] {
-  const files = readdirSync(source, { recursive: true, withFileTypes: true }).filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
+  const files = readdirSync(source, { recursive: true, withFileTypes: true }).filter(
+    entry => entry.isFile() && entry.name.endsWith('.ts'),
+  )
   return files.flatMap(entry => {
     const path = join(entry.parentPath, entry.name)
     const file = relative(source, path)
@@ -82,7 +97,9 @@ describe('the house', () => {
 
   it('has one door for each foreign package', () => {
     const wrong = imports.filter(found => {
-      const name = found.target.startsWith('@') ? found.target.split('/').slice(0, 2).join('/') : found.target.split('/')[0]!
+      const name = found.target.startsWith('@')
+        ? found.target.split('/').slice(0, 2).join('/')
+        : found.target.split('/')[0]!
       return !found.target.startsWith('.') && owners[name]?.includes(found.room) === false
     })
     expect(wrong.map(found => `${found.file} imports ${found.target}`)).toEqual([])

@@ -1,8 +1,8 @@
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
-import { closeConnections } from '../io/http.ts'
+import { closeAll } from '../io/at-end.ts'
 import { defaultHome } from '../oci/store/layout.ts'
-import { openStore, type Store } from '../oci/store/store.ts'
+import type { Store } from '../oci/store/store.ts'
 import { exitCodeOf } from './exit-code.ts'
 import { asCloudimgError, describeError } from './print-error.ts'
 import { createReporter, type ProgressMode } from './reporters.ts'
@@ -55,7 +55,8 @@ export async function runSession(
       style,
       json: options.json === true,
       quiet: options.quiet === true,
-      store: () => openStore(defaultHome(terminal.env)),
+      // Loaded when it is used: what only prints should not wait for it.
+      store: async () => (await import('../oci/store/store.ts')).openStore(defaultHome(terminal.env)),
       answer: (value, text) => {
         reporter.close()
         const shown = options.json === true ? JSON.stringify(value) : typeof text === 'string' ? text : text()
@@ -73,7 +74,7 @@ export async function runSession(
   } finally {
     reporter.close()
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
-    await closeConnections()
+    await closeAll()
   }
 }
 

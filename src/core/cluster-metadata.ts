@@ -45,7 +45,10 @@ export function parseClusterMetadata(text: string): ClusterMetadata {
   const parsed = schema.safeParse(json)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
-  throw new CloudimgError('IMAGE_INVALID', `reading Metadata: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`)
+  throw new CloudimgError(
+    'IMAGE_INVALID',
+    `reading Metadata: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`,
+  )
 }
 
 /** Indented, one field a line: people read it on the host. */

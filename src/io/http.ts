@@ -5,6 +5,7 @@ import { MiB } from '../core/bytes.ts'
 import type { Context } from '../core/context.ts'
 import { CloudimgError, errnoOf, reasonOf } from '../core/error.ts'
 import { redactUrl } from '../core/redact.ts'
+import { atEnd } from './at-end.ts'
 
 /** How a server's certificate is judged: `ca` is PEM added to the system's, `insecure` takes any certificate. */
 export interface Trust {
@@ -54,6 +55,7 @@ function dispatcherFor(url: URL, trust: Trust | undefined): Dispatcher {
       connect: { ...tls, timeout: 30_000 },
     }
     dispatcher = proxied ? new EnvHttpProxyAgent({ ...options, requestTls: tls }) : new Agent(options)
+    atEnd(closeConnections)
     dispatchers.set(key, dispatcher)
   }
   return dispatcher

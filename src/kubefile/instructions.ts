@@ -44,7 +44,7 @@ const chown: FlagSpec = {
 const chmod: FlagSpec = {
   name: 'chmod',
   value: 'text',
-  summary: 'mode of what is copied, files and directories: octal or u=rwX,go=rX',
+  summary: 'mode of what is copied, files and directories: octal (u=rwX,go=rX is understood but not built yet)',
   support: 'built',
 }
 const link: FlagSpec = {
