@@ -52,6 +52,11 @@ export interface OpenJournal {
   readonly now: () => number
 }
 
+/** Whether an operation for this command was begun and has not ended. */
+export async function isUnfinished(directory: string, command: string): Promise<boolean> {
+  return (await findUnfinished(directory, command)) !== undefined
+}
+
 /** Goes on with the latest operation for the same command that has not ended, else begins a new one. */
 export async function openJournal({ directory, command, newOp, now }: OpenJournal): Promise<Journal> {
   const unfinished = await findUnfinished(directory, command)

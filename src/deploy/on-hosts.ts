@@ -3,7 +3,8 @@ import { CloudimgError, isCloudimgError, reasonOf } from '../core/error.ts'
 
 /**
  * The same work on several hosts side by side. One host's failure does not stop the others: what they do is finished, and
- * everything that went wrong is told at once. @throws the failure itself where there is one; PHASE_FAILED naming every host.
+ * everything that went wrong is told at once. @throws the failure itself where there is one; else one with the first one's
+ * code that names every host.
  */
 export async function onHosts<T, R>(
   items: readonly T[],
@@ -29,12 +30,10 @@ export async function onHosts<T, R>(
   const hints = failures.flatMap(({ error }) =>
     isCloudimgError(error) && error.hint !== undefined ? [error.hint] : [],
   )
-  throw new CloudimgError('PHASE_FAILED', `on ${failures.length} hosts:${list}`, {
+  const known = isCloudimgError(first.error) ? first.error : undefined
+  throw new CloudimgError(known?.code ?? 'BUG', `on ${failures.length} hosts:${list}`, {
     ...(hints[0] === undefined ? {} : { hint: hints[0] }),
     cause: first.error,
-    data: {
-      hosts: failures.map(failure => failure.host).join(' '),
-      code: isCloudimgError(first.error) ? first.error.code : 'BUG',
-    },
+    data: { ...known?.data, hosts: failures.map(failure => failure.host).join(' ') },
   })
 }

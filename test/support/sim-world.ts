@@ -203,6 +203,7 @@ export class SimHost implements Host {
       const result = this.#running.get(rest[0]!)
       return result === undefined ? ok('gone 0\n') : ok(`ended 0\n${result}\n`)
     }
+    if (program === 'test' && first === '!') return this.files.has(third!) ? no() : ok()
     if (program === 'test') return [...this.files.keys()].some(path => path.startsWith(`${second}/`)) ? ok() : no()
     if (program === 'readlink') return this.links.has(first!) ? ok(`${this.links.get(first!)}\n`) : no()
     if (program === 'systemctl') return this.units.has(third!.replace('.service', '')) ? ok() : no(3)

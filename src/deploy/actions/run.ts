@@ -11,7 +11,7 @@ import { applyStep, type Door } from '../door.ts'
 import { type Ends, realEnds } from '../ends.ts'
 import { Holes } from '../holes.ts'
 import { parseInventory } from '../inventory.ts'
-import { type Journal, openJournal } from '../journal.ts'
+import { isUnfinished, type Journal, openJournal } from '../journal.ts'
 import { nextEpoch, withLock } from '../lock.ts'
 import { onHosts } from '../on-hosts.ts'
 import { type RunOptions, stateHome } from '../options.ts'
@@ -66,7 +66,7 @@ export async function planCluster(options: RunOptions, ctx: Context, ends: Ends 
 export async function runCluster(options: RunOptions, ctx: Context, ends: Ends = realEnds): Promise<RunResult> {
   return await withCluster(options, ends, ctx, async cluster => {
     preflight(cluster.plan.findings, ctx)
-    if (await isDone(cluster, ctx)) {
+    if (!(await isUnfinished(cluster.directory, commandText(cluster))) && (await isDone(cluster, ctx))) {
       return resultOf(cluster, { changed: new Set(), kubeconfig: await confirm(cluster, ctx) })
     }
     return await withClaim(cluster.directory, () => change(cluster, ctx))
@@ -122,9 +122,18 @@ async function withCluster<T>(
       concurrency,
       timeoutSeconds,
     })
+  } catch (error) {
+    throw ctx.signal.aborted ? cancelled(error) : error
   } finally {
     await disconnect(connected)
   }
+}
+
+/** Whatever an interruption broke first: it was the interruption. */
+function cancelled(error: unknown): CloudimgError {
+  if (isCloudimgError(error, 'CANCELLED')) return error
+  const data = isCloudimgError(error) ? error.data : {}
+  return new CloudimgError('CANCELLED', 'deploying: interrupted', { cause: error, data })
 }
 
 function makePlan(options: RunOptions, situation: Situation, runtime: Runtime, timeoutSeconds: number): Plan {

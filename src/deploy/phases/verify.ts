@@ -48,7 +48,7 @@ async function eventually({ timeoutSeconds, pollMs }: Verification, ctx: Context
     const wrong = await tolerant(look)
     if (wrong === undefined) return
     if (Date.now() + pollMs >= end) {
-      throw new CloudimgError('PHASE_FAILED', `verifying the cluster: after ${timeoutSeconds} s ${wrong}`, {
+      throw new CloudimgError('COMMAND_FAILED', `verifying the cluster: after ${timeoutSeconds} s ${wrong}`, {
         hint: 'see on the host: journalctl -u k3s -u k3s-agent; the same command looks again',
       })
     }
