@@ -38,23 +38,28 @@ describe.each(subjects)('k3s $version (stand-in: $isStandin)', ({ version, isSta
     await scratch[Symbol.asyncDispose]()
   })
 
-  const asked = conformance.map(chapter => ({ ...chapter, rows: chapter.rows.filter(row => concerns(row)) }))
+  const reasonAgainst = (row: Row): string | undefined => row.not?.(version)
+  const asked = conformance.map(({ title, rows }) => ({
+    title,
+    rows: rows.filter(row => reasonAgainst(row) === undefined),
+  }))
   describe.for(asked.filter(({ rows }) => rows.length > 0))('$title', ({ rows }) => {
     // oxlint-disable-next-line vitest/expect-expect -- the rows assert
-    it.for(rows)('$claim [$fact]', async (row, { skip }) => {
-      const reason = row.not?.(version)
-      if (reason !== undefined) skip(`cannot run here: ${reason}`)
-      await row.run(bench)
-    })
+    it.for(rows)('$claim [$fact]', async row => await row.run(bench))
   })
 
-  /** The stand-in runs each row as a version that it concerns; of a real k3s there is one version, and the other rows are shown as skipped. */
-  function concerns(row: Row): boolean {
-    return !isStandin || row.not?.(version) === undefined
-  }
+  // The stand-in runs as several versions, which leave out no row (below). A real k3s is one version: what it cannot be asked is said.
+  if (!isStandin)
+    it('lists what this version cannot be asked', () => {
+      const unasked = conformance.flatMap(({ rows }) => rows).filter(row => reasonAgainst(row) !== undefined)
+      for (const row of unasked) {
+        console.warn(`not asked: ${row.claim} [${row.fact}]: ${reasonAgainst(row)}`)
+        expect(reasonAgainst(row)).toContain(version)
+      }
+    })
 })
 
-describe.runIf(realDir === undefined)('the table', () => {
+describe('the table', () => {
   it('has no row that no version of the stand-in runs', () => {
     const rows = conformance.flatMap(chapter => chapter.rows)
     const idle = rows.filter(({ not }) => standinVersions.every(version => not?.(version) !== undefined))

@@ -92,6 +92,20 @@ export const oneAgent: Chapter = {
       },
     },
     {
+      fact: 'DEPLOY.md "Delete"; seen on v1.21.2',
+      claim: 'a deleted node stays away while its agent runs on, and comes back when the agent starts again',
+      run: async bench => {
+        const { agent, server, isStandin } = bench
+        await server.must(`k3s kubectl delete node ${agent.name}`)
+        await server.must(`sleep ${isStandin ? 3 : 25}`)
+        expect(await server.must('k3s kubectl get nodes -o name')).toBe(`node/${server.name}`)
+        expect(await agent.must('systemctl is-active k3s-agent')).toBe('active')
+        // Stopping it politely takes a minute and more in a real k3s that looks for its node.
+        await agent.must('systemctl kill -s KILL k3s-agent')
+        await untilReadyIs(bench, agent, 'True')
+      },
+    },
+    {
       fact: 'k3s-observed.md 12',
       claim: 'a node that is gone stays Ready for a while, then its state is unknown',
       run: async bench => {

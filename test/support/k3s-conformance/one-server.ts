@@ -9,6 +9,7 @@ import {
   namesOn,
   serverConfig,
   serverToken,
+  untilJournalSays,
   untilReadyIs,
   type Bench,
   type Chapter,
@@ -174,7 +175,7 @@ export const oneServer: Chapter = {
       fact: 'k3s.md §16 Init',
       claim: 'coredns rolls out once its images are there',
       run: async ({ server }) => {
-        await server.must('k3s kubectl -n kube-system rollout status deploy/coredns --timeout=200s', {
+        await server.must('k3s kubectl -n kube-system rollout status deployment/coredns --timeout=200s', {
           timeoutMs: 240_000,
         })
       },
@@ -243,6 +244,20 @@ export const oneServer: Chapter = {
         expect(said.code).toBe(1)
         expect(said.stdout).toContain('The connection to the server 127.0.0.1:6443 was refused')
         await server.must('systemctl start --no-block k3s')
+        await untilReadyIs(bench, server, 'True')
+      },
+    },
+    {
+      fact: 'k3s.md §10 no. 19',
+      claim: 'once there are data, another token is refused',
+      not: from('1.22.0'),
+      run: async bench => {
+        const { server } = bench
+        await server.put(configFile, serverConfig(bench).replace(serverToken, 'another'), '600')
+        await server.must('systemctl stop k3s; systemctl start --no-block k3s')
+        await untilJournalSays(bench, server, 'k3s', /bootstrap data already found and encrypted with different token/)
+        await server.put(configFile, serverConfig(bench), '600')
+        await server.must('systemctl stop k3s; systemctl reset-failed k3s; systemctl start --no-block k3s')
         await untilReadyIs(bench, server, 'True')
       },
     },

@@ -25,6 +25,11 @@ export function atLeast(gate: string, tag: string): boolean {
 export interface Profile {
   /** `k3s server` skips keys it does not know instead of stopping. (facts/k3s.md §6.1; DEPLOY.md: v1.21 and v1.25 stop. The first release is not known.) */
   readonly serverSkipsUnknownKeys: boolean
+  /**
+   * A server on SQLite does not start with another token than its data were made with. (facts/k3s.md §10 no. 19; v1.21.2 was seen to
+   * start. The first release is not known.)
+   */
+  readonly sqliteKeepsToken: boolean
   /** Imported images are pinned. (facts/k3s.md §4.3) */
   readonly pinsImages: boolean
   /** agent/images is watched while k3s runs. (facts/k3s.md §4.2) */
@@ -44,6 +49,7 @@ export interface Profile {
 export function profileOf(tag: string): Profile {
   return {
     serverSkipsUnknownKeys: atLeast('1.26.0', tag),
+    sqliteKeepsToken: atLeast('1.22.0', tag),
     pinsImages: atLeast('1.26.13 1.27.10 1.28.6 1.29.1', tag),
     watchesImages: atLeast('1.29.13 1.30.9 1.31.5 1.32.0', tag),
     containerd2: atLeast('1.31.6 1.32.2', tag),

@@ -3,10 +3,12 @@ import { chmodSync, existsSync, lstatSync, readFileSync, rmSync, symlinkSync } f
 import { join } from 'node:path'
 import type { Cluster } from './cluster.ts'
 import { readIfPresent, writeWhole } from './files.ts'
+import { etcdDir } from './etcd.ts'
 import { Fatal } from './log.ts'
 import type { Options } from './options.ts'
 import { serverDir } from './paths.ts'
 import { formatToken, parseToken } from './token.ts'
+import { profile } from './version.ts'
 
 export interface Passwords {
   readonly serverPassword: string
@@ -28,7 +30,8 @@ export function tokenOf(options: Options, name: 'token' | 'agent-token'): string
 export function chooseTokens(options: Options, joinedAgentPassword: string | undefined): Passwords {
   const given = passwordOf(tokenOf(options, 'token'))
   const kept = passwordOf(readIfPresent(tokenFile)?.trim())
-  if (given !== undefined && kept !== undefined && given !== kept)
+  const isBound = profile.sqliteKeepsToken || existsSync(etcdDir)
+  if (given !== undefined && kept !== undefined && given !== kept && isBound)
     throw new Fatal(
       'starting kubernetes: preparing server: bootstrap data already found and encrypted with different token',
     )
