@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs'
+import { createReadStream, existsSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { build } from 'esbuild'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Context, Event } from '../../src/core/context.ts'
 import { planCluster, runCluster, type RunResult } from '../../src/deploy/actions/run.ts'
@@ -193,6 +194,31 @@ it('refuses a host that nobody answers on, before anything else', async () => {
   )
   await expect(failing).rejects.toMatchObject({ code: 'HOST_UNREACHABLE' })
   expect(existsSync(stateHome)).toBe(false)
+})
+
+it('makes the machine it runs on a server, as a user with sudo', async () => {
+  await using lab = await startLab(1)
+  const [host] = lab.hosts
+  const program = join(scratch.path, 'run-here.mjs')
+  const entry = join(import.meta.dirname, '../support/run-here.ts')
+  const banner = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
+  await build({
+    entryPoints: [entry],
+    outfile: program,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    banner: { js: banner },
+  })
+  await host!.put('/opt/run-here.mjs', createReadStream(program))
+  for (const file of await release.image.platforms[0]!.listRootfs(testContext()))
+    if (file.type === 'file')
+      await host!.put(`/opt/image/${file.path}`, await file.open(testContext()), file.mode.toString(8))
+  const here = `sudo -u cloud node /opt/run-here.mjs /opt/image /home/cloud/state ${release.standIn}`
+  const first = JSON.parse(await host!.must(here, { timeoutMs: 240_000 })) as RunResult
+  expect(first).toMatchObject({ changed: true, hosts: [{ host: 'localhost', role: 'server', address: host!.ip }] })
+  expect(await host!.must(['stat', '-c', '%U %a', first.kubeconfig])).toBe('cloud 600')
+  expect(JSON.parse(await host!.must(here))).toMatchObject({ changed: false })
 })
 
 it('runs on this machine only where it may', async () => {
