@@ -26,7 +26,8 @@ export async function retry<T>(
     try {
       return await work(attempt)
     } catch (error) {
-      if (attempt >= attempts || !isRetryable(error) || ctx.signal.aborted) throw error
+      if (!isRetryable(error) || ctx.signal.aborted) throw error
+      if (attempt >= attempts) throw givenUp(error)
       const backoff = delayMs * 2 ** (attempt - 1) * (0.75 + Math.random() / 2)
       const asked = error.data.retryAfterMs
       const wait = Math.min(maxDelayMs, typeof asked === 'number' ? asked : backoff)
@@ -43,6 +44,12 @@ export async function retry<T>(
   }
 }
 
+/** The same error after all its tries: a retry around this one must not begin all over. */
+function givenUp({ code, message, hint, cause, data }: CloudimgError): CloudimgError {
+  const details = { cause, data: { ...data, givenUp: true }, ...(hint === undefined ? {} : { hint }) }
+  return new CloudimgError(code, message, details)
+}
+
 function isRetryable(error: unknown): error is CloudimgError {
-  return error instanceof CloudimgError && error.data.retryable === true
+  return error instanceof CloudimgError && error.data.retryable === true && error.data.givenUp !== true
 }
