@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
+import type { Readable } from 'node:stream'
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
 import { streamOf } from '../io/read-file.ts'
 import { type Descriptor, layerCompression } from './descriptor.ts'
 import type { BlobReader } from './ends.ts'
-import { mergeLayers, openLayerTar, readLayer } from './layer-reader.ts'
+import { CompressedLayer } from './layer-cursor.ts'
+import { mergeLayers, readLayer } from './layer-reader.ts'
 import type { LeafNode } from './merged-tree.ts'
 import type { RootfsFile } from './rootfs-file.ts'
 
@@ -25,6 +27,7 @@ export async function listRootfs(
     [...tree.entries()].map(([, node]) => node).filter((node): node is LeafNode => node.type === 'file'),
     ctx,
   )
+  const openLeaf = leafOpener(source, layers)
   const files: RootfsFile[] = []
   for (const [path, node] of tree.entries()) {
     if (node.type === 'directory') files.push({ type: 'directory', path, mode: node.mode })
@@ -36,7 +39,7 @@ export async function listRootfs(
         mode: node.mode,
         size: node.size,
         digest: digests.get(node)!,
-        open: ctx => openLeaf(source, layers, node, ctx),
+        open: ctx => openLeaf(node, ctx),
       })
     } else
       throw new CloudimgError(
@@ -68,26 +71,18 @@ async function digestLeaves(
   return digests
 }
 
-// A plain layer is read from the byte on; a compressed one has no other way than from its start.
-async function openLeaf(
+/** A plain layer is read from the byte on, a compressed one through what is unpacked of it already. */
+function leafOpener(
   source: BlobReader,
   layers: readonly Descriptor[],
-  leaf: LeafNode,
-  ctx: Context,
-): Promise<ReturnType<typeof streamOf>> {
-  const layer = layers[leaf.place.layer]!
-  const range = { offset: leaf.place.offset, length: leaf.size }
-  if (layerCompression(layer.mediaType) === 'none') return await source.open(layer, ctx, range)
-  return streamOf(cut(await openLayerTar(source, layer, ctx), range.offset, range.length))
-}
-
-async function* cut(source: AsyncIterable<Buffer>, offset: number, length: number): AsyncGenerator<Buffer> {
-  let at = 0
-  for await (const chunk of source) {
-    const from = Math.max(0, offset - at)
-    const to = Math.min(chunk.length, offset + length - at)
-    at += chunk.length
-    if (from < to) yield chunk.subarray(from, to)
-    if (at >= offset + length) return
+): (leaf: LeafNode, ctx: Context) => Promise<Readable> {
+  const compressed = new Map<number, CompressedLayer>()
+  return async ({ place, size }, ctx) => {
+    const layer = layers[place.layer]!
+    if (layerCompression(layer.mediaType) === 'none')
+      return await source.open(layer, ctx, { offset: place.offset, length: size })
+    const reader = compressed.get(place.layer) ?? new CompressedLayer(source, layer)
+    compressed.set(place.layer, reader)
+    return streamOf(reader.read(place.offset, size, ctx))
   }
 }
