@@ -3,7 +3,13 @@ import type { Styler } from './terminal.ts'
 
 type LineEvent = Exclude<Event, { kind: 'task.start' | 'task.progress' | 'task.end' | 'task.output' }>
 
-const outcomes = { start: '', changed: ' … done', unchanged: ' … nothing to do', failed: ' … failed' } as const
+const outcomes = {
+  start: '',
+  changed: ' … done',
+  unchanged: ' … nothing to do',
+  failed: ' … failed',
+  ok: '',
+} as const
 
 /** The lines for events that stand for themselves; tasks are followed by the reporters. Empty where nothing is to be said. */
 export function eventLines(event: LineEvent, style: Styler): readonly string[] {

@@ -26,7 +26,8 @@ export type Event =
       readonly kind: 'host'
       readonly host: string
       readonly sentence: string
-      readonly outcome: 'start' | 'changed' | 'unchanged' | 'failed'
+      /** `ok`: seen to be as it should be. */
+      readonly outcome: 'start' | 'changed' | 'unchanged' | 'failed' | 'ok'
     }
   | {
       readonly kind: 'retry'

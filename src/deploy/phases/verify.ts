@@ -36,7 +36,7 @@ export async function verify(subject: Verification, ctx: Context): Promise<void>
 }
 
 function tell(ctx: Context, node: PlannedNode, sentence: string): void {
-  ctx.events({ kind: 'host', host: node.host, sentence, outcome: 'unchanged' })
+  ctx.events({ kind: 'host', host: node.host, sentence, outcome: 'ok' })
 }
 
 /** Undefined when all is well, else what is not, as people read it. */
