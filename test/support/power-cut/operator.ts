@@ -32,13 +32,11 @@ export async function makeOperator(image: CutImage, home: string): Promise<Opera
   const env = { ...cloudimgEnvironment(image.place), TMPDIR: temporary }
   return {
     start(server, agents) {
-      const always = ['--servers', server.name, '--ssh-config', server.ssh.configFile, '--timeout', '240', '--json']
-      const flags = [
-        ...always,
-        ...(agents.length === 0 ? [] : ['--agents', agents.map(agent => agent.name).join(',')]),
-        ...(image.standIn ? ['--allow-stand-in'] : []),
-      ]
-      return spawnRun(['run', image.reference, ...flags], env)
+      const hosts = ['--servers', server.name, '--ssh-config', server.ssh.configFile]
+      const more = ['--fix', 'default-route', '--timeout', '240', '--json']
+      if (agents.length > 0) hosts.push('--agents', agents.map(agent => agent.name).join(','))
+      if (image.standIn) more.push('--allow-stand-in')
+      return spawnRun(['run', image.reference, ...hosts, ...more], env)
     },
   }
 }
