@@ -58,6 +58,6 @@ describe('retry', () => {
       queueMicrotask(() => ctx.abort())
       throw passing()
     }
-    await expect(retry('x', work, ctx, { attempts: 3, delayMs: 60_000 })).rejects.toThrow()
+    await expect(retry('x', work, ctx, { attempts: 3, delayMs: 60_000 })).rejects.toMatchObject({ name: 'AbortError' })
   })
 })
