@@ -114,7 +114,7 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
     })
 
     const all = Array.from({ length: writes }, (_, index) => index + 1)
-    for (const write of sample(`cuts of ${name}, ${userland}`, all, 8)) {
+    for (const write of sample(`cuts of ${name}, ${userland}`, all, 6)) {
       const host = lab.copy(prepared)
       const cut = host.run(command, { crashAt: write })
       expect(cut, `cut at write ${write}`).toMatchObject({ status: 137, answer: undefined })

@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib'
 import { seededRandom } from './noise.ts'
 
 /** `npm run soak` sets it: everything is tried, not a sample. Its number says how many times as many random cases. */
@@ -15,7 +16,7 @@ export function sample<T>(what: string, all: readonly T[], count: number): reado
   const wanted = process.env.CLOUDIMG_SAMPLE === undefined ? undefined : Number(process.env.CLOUDIMG_SAMPLE)
   const size = Math.min(all.length, wanted ?? (soakFactor === undefined ? count : all.length))
   if (size === all.length) return all
-  const random = seededRandom(seed)
+  const random = seededRandom(seed ^ crc32(what))
   const chosen = Array.from({ length: size }, (_, index) => Math.floor(((index + random()) * all.length) / size))
   const places = chosen.map(index => index + 1).join(', ')
   console.log(`${what}: ${size} of ${all.length} (${places}); CLOUDIMG_SEED=${seed} gives the same, npm run soak all`)
