@@ -3,7 +3,8 @@ import { z } from 'zod'
 import { listArchiveImages } from '../artifact/archive-images.ts'
 import { type Context, withTask } from '../core/context.ts'
 import { digestOf, hexOf } from '../core/digest.ts'
-import { readFileIfPresent, writeFileAtomic } from '../io/files.ts'
+import { readFileIfPresent } from '../io/files.ts'
+import { writeStoreFile } from '../oci/store/draft.ts'
 import type { Store } from '../oci/store/store.ts'
 
 const namesSchema = z.array(z.string())
@@ -24,6 +25,6 @@ export async function archiveImages(store: Store, file: ArchiveFile, ctx: Contex
   const known = await readFileIfPresent(record)
   if (known !== undefined) return namesSchema.parse(JSON.parse(known.toString('utf8')))
   const names = await withTask(ctx, `reading the images in ${file.name}`, () => listArchiveImages(file.path, ctx))
-  if (!file.racy) await writeFileAtomic(record, JSON.stringify(names))
+  if (!file.racy) await writeStoreFile(store.layout, record, JSON.stringify(names))
   return names
 }
