@@ -1,10 +1,11 @@
 import type { ClusterMetadata, RuntimeName } from '../core/cluster-metadata.ts'
+import type { Context } from '../core/context.ts'
 import { type Digest, hexOf } from '../core/digest.ts'
 import { formatPlatform, type Platform } from '../core/platform.ts'
 import type { LaidTemplate } from './lay-template.ts'
 import type { Store } from '../oci/store/store.ts'
 import type { BuildTree } from './tree.ts'
-import { readTreeHead } from './tree-content.ts'
+import { readTreeSample } from './tree-content.ts'
 
 /** The files that make a tree a cluster image, and of which runtime (DESIGN.md, "The Kubefile"). */
 const runtimeBinaries: readonly (readonly [path: string, runtime: RuntimeName])[] = [
@@ -25,10 +26,10 @@ export function isArtifactPath(path: string): boolean {
 }
 
 /** Whether the runtime's program is the k3s of the tests: a script that says so in its first lines. */
-export async function isStandIn(store: Store, tree: BuildTree): Promise<boolean> {
+export async function isStandIn(store: Store, tree: BuildTree, ctx: Context): Promise<boolean> {
   const binary = tree.get('bin/k3s')
   if (binary?.type !== 'file') return false
-  const head = (await readTreeHead(store, binary, 512)).toString('latin1')
+  const head = (await readTreeSample(store, binary, { offset: 0, length: 512 }, ctx)).toString('latin1')
   return head.startsWith('#!') && head.includes('stand-in')
 }
 

@@ -246,6 +246,8 @@ function addBuildCommands(program: Command, act: Act): void {
         .default('auto'),
     )
     .option('--no-installer', 'leave scripts/cloudimg-node out of the image')
+    .option('--target <stage>', 'the stage to build, by name or number; the last one unless told')
+    .option('--pull', 'ask the registry for images that the lock does not pin, also where the store has them')
     .option('--plan', 'show what would be done, and do nothing')
     .addHelpText(
       'after',
