@@ -34,7 +34,9 @@ export async function fetchAll(
       return await fetchArtifact(artifact, env, ctx)
     } catch (error) {
       if (!isCloudimgError(error, 'ARTIFACT_UNAVAILABLE') && !isCloudimgError(error, 'OFFLINE')) throw error
-      return artifact.optional && error.data.notFound === true ? undefined : error
+      const isDispensable = artifact.optional && !isPinned(artifact, env)
+      const isMissing = error.data.notFound === true || error.code === 'OFFLINE'
+      return isDispensable && isMissing ? undefined : error
     }
   })
   const failures = results.filter(result => result instanceof CloudimgError)
@@ -156,6 +158,11 @@ function expectedOf(
 async function isInPool(artifact: Artifact, form: ArtifactFile, env: FetchEnvironment): Promise<boolean> {
   const pin = env.lock.peek('artifact', form.locator, platformKey(artifact.platform))
   return pin !== undefined && (await env.pool.has(pin.digest)) === pin.size
+}
+
+function isPinned(artifact: Artifact, { lock }: FetchEnvironment): boolean {
+  const platform = platformKey(artifact.platform)
+  return artifact.forms.some(form => lock.peek('artifact', form.locator, platform) !== undefined)
 }
 
 function isPinnedBefore(artifact: Artifact, { lock }: FetchEnvironment): boolean {

@@ -238,7 +238,9 @@ function addBuildCommands(program: Command, act: Act): void {
     .option('--locked', 'refuse what the lock does not know, or knows otherwise')
     .option('--offline', 'open no network connection')
     .addOption(
-      new Option('--compression <kind>', 'for layers that shrink').choices(['zstd', 'gzip', 'none']).default('zstd'),
+      new Option('--compression <kind>', 'for layers that shrink; gzip where docker before 23 or umoci shall pull them')
+        .choices(['zstd', 'gzip', 'none'])
+        .default('zstd'),
     )
     .addOption(
       new Option('--collect <when>', 'never: do not seal the container images that the tree names')

@@ -101,18 +101,31 @@ export async function hashFile(
   path: string,
   signal?: AbortSignal,
 ): Promise<{ readonly digest: Digest; readonly size: number }> {
+  const hash = createHash('sha256')
+  const size = await hashFileInto(hash, path, () => signal?.throwIfAborted())
+  return { digest: `sha256:${hash.digest('hex')}`, size }
+}
+
+/**
+ * Adds a whole file to a hash, and returns its size; `onRead` hears of each part, and stops it by throwing. Two buffers take
+ * turns: the next part is read while this one is hashed, and nothing is left to the garbage collector, which costs as much
+ * as hashing where every read has a buffer of its own.
+ */
+export async function hashFileInto(hash: Hash, path: string, onRead: (bytes: number) => void): Promise<number> {
   return withFileErrors('reading', path, async () => {
     const handle = await open(path, 'r')
     try {
-      const hash = createHash('sha256')
-      const buffer = Buffer.allocUnsafe(MiB)
+      let [buffer, spare] = [Buffer.allocUnsafe(MiB), Buffer.allocUnsafe(MiB)]
       let size = 0
+      let reading = handle.read(buffer, 0, MiB, 0)
       for (;;) {
-        signal?.throwIfAborted()
-        const { bytesRead } = await handle.read(buffer, 0, buffer.length, size)
-        if (bytesRead === 0) return { digest: `sha256:${hash.digest('hex')}`, size }
-        hash.update(buffer.subarray(0, bytesRead))
+        const { bytesRead } = await reading
+        if (bytesRead === 0) return size
+        onRead(bytesRead)
         size += bytesRead
+        ;[buffer, spare] = [spare, buffer]
+        reading = handle.read(buffer, 0, MiB, size)
+        hash.update(spare.subarray(0, bytesRead))
       }
     } finally {
       await handle.close()

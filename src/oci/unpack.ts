@@ -208,7 +208,7 @@ async function writeContent(target: string, content: AsyncGenerator<Buffer>): Pr
     0o600,
   )
   try {
-    for await (const chunk of content) await handle.write(chunk)
+    for await (const chunk of content) await handle.writeFile(chunk)
   } finally {
     await handle.close()
   }

@@ -1,6 +1,7 @@
 import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { digestOf } from '../../src/core/digest.ts'
 import { cloudimg, cloudimgJson, type CloudimgPlace } from '../support/cloudimg.ts'
 import { type CloudimgServer, startCloudimgServer } from '../support/cloudimg-server.ts'
 import {
@@ -112,6 +113,25 @@ describe('kubefiles/k3s for two platforms', () => {
     const pushed = `${embedded.host}/registry.test/from-real:1`
     await cloudimgJson(['unpack', pushed, at('from-real'), '--platform', 'linux/amd64'], place)
     expect(treeDifferences(listTree(at('from-real')), tree)).toEqual([])
+  })
+
+  it('can be read in parts where a layer is a recipe, across its seams', async () => {
+    const layer = built.platforms[0]!.layers.find(({ size }) => size > 5_000_000)!
+    const url = `http://${embedded.host}/v2/registry.test/k3s/blobs/${layer.digest}`
+    const whole = Buffer.from(await (await fetch(url)).arrayBuffer())
+    expect(digestOf(whole)).toBe(layer.digest)
+    // A header of 512 bytes, then the file, its padding and the end.
+    for (const [from, to] of [
+      [0, 511],
+      [500, 600],
+      [512, 512],
+      [4_999_900, 5_000_600],
+      [layer.size - 1100, layer.size - 1],
+    ] as const) {
+      const response = await fetch(url, { headers: { range: `bytes=${from}-${to}` } })
+      expect(response.status).toBe(206)
+      expect(Buffer.from(await response.arrayBuffer()).equals(whole.subarray(from, to + 1))).toBe(true)
+    }
   })
 
   it.each(['embedded', 'real'])('is pulled by podman from the %s registry', async kind => {

@@ -374,6 +374,7 @@ export class SimHost implements Host {
     this.write('/var/lib/cloudimg/node.json', JSON.stringify(record))
     this.write('/etc/rancher/k3s/config.yaml', config)
     this.units.set(role === 'server' ? 'k3s' : 'k3s-agent', 'active')
+    this.write('/var/lib/cloudimg/applied', '…  /usr/local/bin/k3s\n')
     if (role === 'server')
       this.write('/etc/rancher/k3s/k3s.yaml', 'clusters:\n- cluster:\n    server: https://127.0.0.1:6443\n')
     else if (

@@ -6,9 +6,11 @@ import type { Context } from '../../core/context.ts'
 import type { Digest } from '../../core/digest.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { fileError, withFileErrors } from '../../io/files.ts'
+import { hashFileInto, sizeMismatch } from '../../io/hash.ts'
 import { readFileRange, readSize } from '../../io/read-file.ts'
 import { encodeHeader, tarEnd, tarPadding } from '../../io/tar.ts'
 import { type Descriptor, mediaTypes } from '../../oci/descriptor.ts'
+import { blobPath } from '../../oci/store/layout.ts'
 import type { Segment } from '../../oci/store/recipe.ts'
 import type { Store } from '../../oci/store/store.ts'
 import type { TreeEntry, TreeFile } from '../tree.ts'
@@ -242,11 +244,12 @@ async function makeRecipe(
     if (entry.type !== 'file' || entry.content.from !== 'pool') continue
     const { digest } = entry.content
     files[entry.path] = digest
-    for await (const chunk of contentOf(store, entry, ctx)) {
+    const path = blobPath(store.layout, digest)
+    const found = await hashFileInto(hash, path, bytes => {
       ctx.signal.throwIfAborted()
-      hash.update(chunk)
-      onProgress((read += chunk.length))
-    }
+      onProgress((read += bytes))
+    })
+    if (found !== entry.size) throw sizeMismatch(`"${path}"`, entry.size, found)
     if (entry.size > 0) segments.push({ blob: digest, offset: 0, length: entry.size })
     size += entry.size
     inline(tarPadding(entry.size))

@@ -67,6 +67,8 @@ function bringUp(
         command('systemctl', 'is-active', '--quiet', `${unitOf(node.role)}.service`),
         command('systemctl', 'is-enabled', '--quiet', `${unitOf(node.role)}.service`),
         command('grep', '-q', node.rootfs.digest, join(k3sPaths.state, 'node.json')),
+        // Its last note. After a power cut a unit that is enabled comes up by itself, with the installer's work half done.
+        command('grep', '-q', k3sPaths.program, join(k3sPaths.state, 'applied')),
         // It holds a token: a run that was cut off before it was removed is not done.
         command('test', '!', '-e', k3sPaths.pendingConfig),
       ],

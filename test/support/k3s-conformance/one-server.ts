@@ -35,7 +35,7 @@ export const oneServer: Chapter = {
           metadata: { name: 'placed-before', namespace: 'default' },
         }
         await bench.server.put('/var/lib/rancher/k3s/server/manifests/placed.yaml', JSON.stringify(deploy), '600')
-        await bench.server.must('systemctl start --no-block k3s')
+        await bench.server.must('echo > /etc/resolv.conf; systemctl start --no-block k3s')
         await untilReadyIs(bench, bench.server, 'True')
         expect(await bench.server.must('systemctl is-active k3s')).toBe('active')
       },
@@ -172,12 +172,27 @@ export const oneServer: Chapter = {
       },
     },
     {
-      fact: 'k3s.md §16 Init',
-      claim: 'coredns rolls out once its images are there',
+      fact: 'k3s.md §9.6',
+      claim: 'with an empty /etc/resolv.conf coredns crashes, though its images are there',
       run: async ({ server }) => {
-        await server.must('k3s kubectl -n kube-system rollout status deployment/coredns --timeout=200s', {
-          timeoutMs: 240_000,
-        })
+        const reason = '{.items[0].status.containerStatuses[0].state.waiting.reason}'
+        const ask = `k3s kubectl -n kube-system get pods -l k8s-app=kube-dns -o jsonpath='${reason}'`
+        await server.must(
+          `for i in $(seq 300); do [ "$(${ask})" = CrashLoopBackOff ] && exit 0; sleep 0.5; done; exit 1`,
+          {
+            timeoutMs: 200_000,
+          },
+        )
+      },
+    },
+    {
+      fact: 'k3s.md §9.6, §16 Init',
+      claim: 'with a nameserver in it, reachable or not, coredns rolls out',
+      run: async ({ server }) => {
+        await server.must(`echo "nameserver ${server.ip}" > /etc/resolv.conf`)
+        await server.must('k3s kubectl -n kube-system delete pods -l k8s-app=kube-dns', { timeoutMs: 120_000 })
+        const rollout = 'k3s kubectl -n kube-system rollout status deployment/coredns --timeout=200s'
+        await server.must(rollout, { timeoutMs: 240_000 })
       },
     },
     {

@@ -151,7 +151,7 @@ async function keepAlive(client: KubeClient, self: () => NodeSelf): Promise<void
     try {
       await renewLease(client, self().name)
       await reportStatus(client, self(), isReady)
-      await runPods(client, self().name)
+      await runPods(client, self().name, self().options.one('resolv-conf') ?? '/etc/resolv.conf')
     } catch (error) {
       const isGone = error instanceof ApiError && error.reason === 'NotFound'
       log('error', `Error updating node status: ${isGone ? `node "${self().name}" not found` : reasonOf(error)}`)

@@ -1,3 +1,4 @@
+import { readIfPresent } from './files.ts'
 import { imageFacts, findImage } from './image-store.ts'
 import { normaliseName } from './image-name.ts'
 import type { KubeClient } from './kube-client.ts'
@@ -18,21 +19,22 @@ interface PodSpec {
 }
 
 /** A pod runs here iff the pause image and all its own are on the node; nothing is really started. (facts/k3s-observed.md 7, 8) */
-export async function runPods(client: KubeClient, node: string): Promise<void> {
+export async function runPods(client: KubeClient, node: string, resolvConf: string): Promise<void> {
   for (const pod of await client.list(`/api/v1/pods?fieldSelector=spec.nodeName=${node}`)) {
-    const status = podStatus(pod)
+    const status = podStatus(pod, resolvConf)
     if (JSON.stringify(without(pod['status'])) === JSON.stringify(without(status))) continue
     await client.patch(`/api/v1/namespaces/${pod.metadata.namespace}/pods/${pod.metadata.name}/status`, { status })
   }
 }
 
-function podStatus(pod: KubeObject): object {
+function podStatus(pod: KubeObject, resolvConf: string): object {
   const spec = pod['spec'] as PodSpec
   const isSandboxed = findImage(pauseImage(version)) !== undefined
   const all = [...(spec.initContainers ?? []), ...spec.containers]
   const waiting = (container: Container): string | undefined => {
     if (!isSandboxed) return 'ContainerCreating'
-    return canStart(container) ? undefined : 'ImagePullBackOff'
+    if (!canStart(container)) return 'ImagePullBackOff'
+    return isDns(pod) && !hasNameserver(resolvConf) ? 'CrashLoopBackOff' : undefined
   }
   const isRunning = all.every(container => waiting(container) === undefined)
   const now = new Date().toISOString().replace(/\.\d+Z$/, 'Z')
@@ -52,6 +54,16 @@ function podStatus(pod: KubeObject): object {
       }
     }),
   }
+}
+
+function isDns(pod: KubeObject): boolean {
+  return pod.metadata.namespace === 'kube-system' && pod.metadata.labels?.['k8s-app'] === 'kube-dns'
+}
+
+/** An empty resolver file is handed to CoreDNS as it is; for one that is missing k3s writes another. (facts/k3s.md §9.6) */
+function hasNameserver(resolvConf: string): boolean {
+  const text = readIfPresent(resolvConf)
+  return text === undefined || /^nameserver\s/m.test(text)
 }
 
 /** Offline nothing can be pulled, and `Always` (the default of `latest`) means to pull. */

@@ -144,6 +144,14 @@ describe('runCluster', () => {
     expect(world.server().changes.filter(change => change.startsWith('write /run'))).toHaveLength(2)
   })
 
+  it('lets the installer finish where a boot started what it had not noted yet', async () => {
+    await run()
+    const [, agent] = [...world.hosts.values()]
+    agent!.files.delete('/var/lib/cloudimg/applied')
+    expect((await run()).hosts.map(host => host.changed)).toEqual([false, true, false])
+    expect(agent!.files.has('/var/lib/cloudimg/applied')).toBe(true)
+  })
+
   it('adds the default route that --fix asks for', async () => {
     world.server().defaultRoute = false
     const ctx = testContext()
