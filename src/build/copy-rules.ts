@@ -140,10 +140,10 @@ class Copy {
     this.#put(path, entry)
   }
 
-  /** What is in a directory, not the directory: a target that is there keeps its attributes, those inside do not. */
+  /** What is in a directory, not the directory: a target that is there keeps its attributes, a new one is as any parent. */
   #copyContents(directory: string, source: CopySource, target: Target): void {
     this.#makeParents(target.path)
-    if (!this.#below.isDirectory(target.path)) this.#putDirectory(target.path, source.entry(directory))
+    if (!this.#below.isDirectory(target.path)) this.#putDirectory(target.path, undefined)
     for (const child of source.walk(directory)) {
       const below = directory === '' ? child.path : child.path.slice(directory.length + 1)
       if (!isIgnored(this.#exclude, below)) this.#put(join(target.path, below), child)

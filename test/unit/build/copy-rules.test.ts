@@ -287,7 +287,7 @@ describe('another tree as the source', () => {
     const request = { ...plain, sources: paths(['l', 'd/*']), target: 'o/' }
     const { entries } = copyFrom(treeSource(from, 'stage "a"'), new BuildTree(), request)
     expect(entries).toEqual([
-      { type: 'directory', path: 'o', mode: 0o700, uid: 5, gid: 6 },
+      { type: 'directory', path: 'o', mode: 0o755, uid: 0, gid: 0 },
       { type: 'file', path: 'o/f', mode: 0o755, uid: 7, gid: 8, size: 1, content, xattrs },
     ])
     const owned = copyFrom(treeSource(from, 'stage "a"'), new BuildTree(), { ...request, owner: { uid: 1, gid: 2 } })
