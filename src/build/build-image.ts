@@ -20,7 +20,14 @@ import type { BuildContext } from './context.ts'
 import { LayerMaker, type MadeLayer } from './layers/layer-maker.ts'
 import { type LayerSpec, maxLayers, packLayers, splitLayers } from './layers/layer-spec.ts'
 import type { Compression } from './layers/compress.ts'
-import { describeCluster, detectRuntime, isArtifactPath, isStandIn } from './metadata.ts'
+import {
+  describeCluster,
+  detectRuntime,
+  inheritedDigests,
+  inheritedMetadata,
+  isArtifactPath,
+  isStandIn,
+} from './metadata.ts'
 import type { BuildPlan } from './plan.ts'
 import { baseKey, planBuild, type PlanResult, targetStage } from './plan-build.ts'
 import { type PlannedTree, runPlan } from './run-plan.ts'
@@ -225,9 +232,10 @@ class PlatformBuild {
     const runtime = detectRuntime(planned.tree, planned.templates)
     const annotations: Record<string, string> = {}
     if (runtime !== undefined) {
-      const files = new Map(
-        layers.flatMap(layer => Object.entries(layer.files).filter(([path]) => isArtifactPath(path))),
-      )
+      const files = new Map([
+        ...(await inheritedDigests(this.#store, planned.tree, ctx)),
+        ...layers.flatMap(layer => Object.entries(layer.files).filter(([path]) => isArtifactPath(path))),
+      ])
       const metadata = describeCluster({
         runtime,
         platform,
@@ -236,6 +244,7 @@ class PlatformBuild {
         files,
         standIn: await isStandIn(this.#store, planned.tree, ctx),
         ...unsealed,
+        inherited: await inheritedMetadata(this.#store, planned.tree, ctx),
       })
       const last = await this.#clusterLayer(planned, metadata)
       layers.push(await this.#maker.make(last, ctx))

@@ -63,7 +63,11 @@ function fieldsOf({ config, author }: Configured): ReadonlyMap<string, string> {
   const { Labels, ...rest } = config
   // buildah labels every image with its own version.
   const labels = Object.entries(Labels ?? {}).filter(([name]) => name !== 'io.buildah.version')
-  const fields = Object.entries({ ...rest, Labels: Object.fromEntries(labels.sort()), author })
+  const fields = Object.entries({
+    ...rest,
+    Labels: Object.fromEntries(labels.sort(([a], [b]) => (a < b ? -1 : 1))),
+    author,
+  })
   return new Map(
     fields
       .map(([name, value]) => [name, JSON.stringify(sorted(value)) ?? 'undefined'] as const)
