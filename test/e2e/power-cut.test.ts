@@ -13,8 +13,8 @@ import { sample, soakFactor } from '../support/soak.ts'
 // `npm run soak` tries all of them, an agent's too, and with --real DIR a real k3s.
 
 const soak = soakFactor !== undefined
-/** Hosts of one lab, and labs at a time: memory and two cores. */
-const agentsOfALab = 6
+/** Agents of one lab, and labs at a time: each host takes about seven of the inotify instances, of which a machine has 128 as a rule. */
+const agentsOfALab = 3
 const atOnce = 2
 const hour = 3_600_000
 

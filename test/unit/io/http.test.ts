@@ -22,10 +22,10 @@ describe('send', () => {
   it('does not take a slow reader for a silent server', async () => {
     const content = Buffer.alloc(8 * 1024 * 1024, 7)
     const server = await serve((_request, response) => void response.end(content))
-    const response = await send({ method: 'GET', url: new URL(server.url), stallMs: 250 }, testContext())
+    const response = await send({ method: 'GET', url: new URL(server.url), stallMs: 1000 }, testContext())
     let size = 0
     for await (const chunk of response.body as AsyncIterable<Buffer>) {
-      if (size === 0) await sleep(500)
+      if (size === 0) await sleep(1500)
       size += chunk.length
     }
     expect(size).toBe(content.length)
@@ -36,7 +36,7 @@ describe('send', () => {
       response.writeHead(200, { 'content-length': '10' })
       response.write('half')
     })
-    const response = await send({ method: 'GET', url: new URL(server.url), stallMs: 40 }, testContext())
+    const response = await send({ method: 'GET', url: new URL(server.url), stallMs: 1000 }, testContext())
     await expect(readBody(response)).rejects.toMatchObject({ code: 'NETWORK', data: { retryable: true } })
   })
 
