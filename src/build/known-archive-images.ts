@@ -3,7 +3,8 @@ import { z } from 'zod'
 import { listArchiveImages } from '../artifact/archive-images.ts'
 import { type Context, withTask } from '../core/context.ts'
 import { digestOf, hexOf } from '../core/digest.ts'
-import { readFileIfPresent, writeFileAtomic } from '../io/files.ts'
+import { readFileIfPresent } from '../io/files.ts'
+import { writeStoreFile } from '../oci/store/draft.ts'
 import type { Store } from '../oci/store/store.ts'
 
 const namesSchema = z.array(z.string())
@@ -27,6 +28,6 @@ export async function archiveImages(store: Store, file: ArchiveFile, ctx: Contex
   const names = await withTask(ctx, `reading the images in ${file.name}`, async () =>
     listArchiveImages(await file.path(), ctx),
   )
-  if (!file.racy) await writeFileAtomic(record, JSON.stringify(names))
+  if (!file.racy) await writeStoreFile(store.layout, record, JSON.stringify(names))
   return names
 }

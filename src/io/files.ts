@@ -55,9 +55,16 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** Readers see the old content or the new one, never a part: temp file beside, fsync, rename, fsync of the directory. */
-export async function writeFileAtomic(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
-  const temporary = temporaryBeside(path)
+/**
+ * Readers see the old content or the new one, never a part: temporary file (beside, unless told), fsync, rename, fsync of the
+ * directory.
+ */
+export async function writeFileAtomic(
+  path: string,
+  content: string | Uint8Array,
+  mode = 0o644,
+  temporary = temporaryBeside(path),
+): Promise<void> {
   await withFileErrors('writing', path, async () => {
     await mkdir(dirname(path), { recursive: true })
     try {

@@ -15,6 +15,7 @@ import { must } from '../support/command.ts'
 import { type BuildAnswer, buildK3s, type K3sBuild, k3sBuildArgs } from '../support/k3s-build.ts'
 import { noise, seededRandom } from '../support/noise.ts'
 import { makeScratch, type Scratch } from '../support/scratch.ts'
+import { soakFactor } from '../support/soak.ts'
 import { storeFaults, strayFiles } from '../support/store-check.ts'
 import { makeTinyRelease, type TinyRelease } from '../support/tiny-release.ts'
 
@@ -89,7 +90,8 @@ describe('a full disk', () => {
 
 describe('a build that is killed', () => {
   const random = seededRandom(20_240_608)
-  const moments = Array.from({ length: 10 }, (_, index) => [index, (index + random()) / 10] as const)
+  const count = 10 * (soakFactor ?? 1)
+  const moments = Array.from({ length: count }, (_, index) => [index, (index + random()) / count] as const)
 
   it.each(moments)('at moment %i leaves a sound store, and the next one gives the same', async (index, share) => {
     const place = { home: at(`killed-${index}`) }

@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import type { Context } from '../../core/context.ts'
 import { isDigest, type Digest } from '../../core/digest.ts'
-import { readFileIfPresent, writeFileAtomic } from '../../io/files.ts'
+import { readFileIfPresent } from '../../io/files.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
+import { writeStoreFile } from '../../oci/store/draft.ts'
 import type { Store } from '../../oci/store/store.ts'
 import type { TreeEntry } from '../tree.ts'
 import type { Compression } from './compress.ts'
@@ -102,5 +103,5 @@ export async function rememberLayer(store: Store, key: string, layer: BuiltLayer
   const { diffId, files } = layer
   const { mediaType, digest, size } = layer.descriptor
   const record = { descriptor: { mediaType, digest, size }, diffId, files, provisional }
-  await writeFileAtomic(recordPath(store, key), JSON.stringify(record))
+  await writeStoreFile(store.layout, recordPath(store, key), JSON.stringify(record))
 }

@@ -1,10 +1,11 @@
 import { join } from 'node:path'
 import { z } from 'zod'
 import { type Digest, hexOf, isDigest } from '../../core/digest.ts'
-import { compareBytes, readdirIfPresent, readFileIfPresent, withFileErrors, writeFileAtomic } from '../../io/files.ts'
+import { compareBytes, readdirIfPresent, readFileIfPresent, withFileErrors } from '../../io/files.ts'
 import { limits } from '../../io/limits.ts'
 import type { Descriptor } from '../descriptor.ts'
 import type { Relation } from '../relation.ts'
+import { writeStoreFile } from './draft.ts'
 import type { StoreLayout } from './layout.ts'
 
 const schema = z.object({
@@ -23,7 +24,7 @@ function folderOf(layout: StoreLayout, subject: Digest): string {
 export async function writeReferrer(layout: StoreLayout, { subject, referrer }: Relation): Promise<void> {
   const path = join(folderOf(layout, subject), `${hexOf(referrer.digest)}.json`)
   const content = Buffer.from(JSON.stringify(referrer))
-  if ((await readFileIfPresent(path))?.equals(content) !== true) await writeFileAtomic(path, content)
+  if ((await readFileIfPresent(path))?.equals(content) !== true) await writeStoreFile(layout, path, content)
 }
 
 /** In byte order of their digests. */

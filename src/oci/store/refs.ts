@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { isDigest } from '../../core/digest.ts'
 import { CloudimgError } from '../../core/error.ts'
-import { compareBytes, readFileIfPresent, statIfPresent, withFileErrors, writeFileAtomic } from '../../io/files.ts'
+import { compareBytes, readFileIfPresent, statIfPresent, withFileErrors } from '../../io/files.ts'
 import type { Descriptor } from '../descriptor.ts'
+import { writeStoreFile } from './draft.ts'
 import type { StoreLayout } from './layout.ts'
 
 /** A name in the store and what it stands for. */
@@ -41,9 +42,9 @@ function parseJson(text: string): unknown {
   }
 }
 
-export async function writeRef(path: string, name: string, target: Descriptor): Promise<void> {
+export async function writeRef(layout: StoreLayout, path: string, name: string, target: Descriptor): Promise<void> {
   const { mediaType, digest, size } = target
-  await writeFileAtomic(path, JSON.stringify({ name, target: { mediaType, digest, size } }))
+  await writeStoreFile(layout, path, JSON.stringify({ name, target: { mediaType, digest, size } }))
 }
 
 /** False where there was no such name. */

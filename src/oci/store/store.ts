@@ -1,7 +1,5 @@
-import { randomBytes } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
 import { mkdir, open, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { MiB } from '../../core/bytes.ts'
@@ -9,14 +7,7 @@ import type { Context } from '../../core/context.ts'
 import { type Digest, digestOf } from '../../core/digest.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { formatReference, parseReference, type Reference } from '../../core/reference.ts'
-import {
-  fileError,
-  readFileIfPresent,
-  statIfPresent,
-  syncDirectory,
-  withFileErrors,
-  writeFileAtomic,
-} from '../../io/files.ts'
+import { fileError, readFileIfPresent, statIfPresent, syncDirectory, withFileErrors } from '../../io/files.ts'
 import { HashingStream, verifying } from '../../io/hash.ts'
 import { limits } from '../../io/limits.ts'
 import { readFileRange, streamOf } from '../../io/read-file.ts'
@@ -24,6 +15,7 @@ import { type Descriptor, isIndexType, isManifestType } from '../descriptor.ts'
 import type { BlobSource, ByteRange, ImageSource, ImageTarget, Written } from '../ends.ts'
 import { clearAbandoned } from './abandoned.ts'
 import { readRelation, type Relation } from '../relation.ts'
+import { draftPath, writeStoreFile } from './draft.ts'
 import { blobPath, recipePath, refPath, type StoreLayout, storeLayout } from './layout.ts'
 import { cutSegments, formatRecipe, parseRecipe, type Recipe, type Segment } from './recipe.ts'
 import { listReferrers, writeReferrer } from './referrers.ts'
@@ -186,13 +178,13 @@ class LocalStore implements Store {
   async put(bytes: Uint8Array, mediaType: string): Promise<Descriptor> {
     const digest = digestOf(bytes)
     const path = blobPath(this.layout, digest)
-    if ((await statIfPresent(path))?.size !== bytes.length) await writeFileAtomic(path, bytes)
+    if ((await statIfPresent(path))?.size !== bytes.length) await writeStoreFile(this.layout, path, bytes)
     return { mediaType, digest, size: bytes.length }
   }
 
   async draft(): Promise<BlobDraft> {
     await (this.#cleared ??= clearAbandoned(this.layout.temporary))
-    const path = join(this.layout.temporary, `${process.pid}.${randomBytes(8).toString('hex')}`)
+    const path = draftPath(this.layout)
     await withFileErrors('making', path, async () => {
       const handle = await open(path, 'wx', 0o644)
       await handle.close()
@@ -216,7 +208,7 @@ class LocalStore implements Store {
   }
 
   async putRecipe(digest: Digest, recipe: Recipe): Promise<void> {
-    await writeFileAtomic(recipePath(this.layout, digest), formatRecipe(recipe))
+    await writeStoreFile(this.layout, recipePath(this.layout, digest), formatRecipe(recipe))
   }
 
   async read(blob: Descriptor, maxBytes: number, ctx: Context): Promise<Buffer> {
@@ -250,7 +242,7 @@ class LocalStore implements Store {
     // A name that stands for it already keeps the time at which it was set: building again without a change writes nothing.
     const present = (await readRef(path).catch(() => undefined))?.target
     if (present?.digest === target.digest && present.mediaType === target.mediaType) return
-    await writeRef(path, formatReference(ref), target)
+    await writeRef(this.layout, path, formatReference(ref), target)
   }
 
   async untag(ref: Reference): Promise<boolean> {
