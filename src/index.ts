@@ -8,7 +8,7 @@ export { formatReference, parseReference, type Reference } from './core/referenc
 export { type ClusterMetadata, parseClusterMetadata } from './core/cluster-metadata.ts'
 export { parseKubefile } from './kubefile/parse.ts'
 export { openContext } from './build/context.ts'
-export { openTemplates } from './build/lay-template.ts'
+export { type BuildSources, openSources } from './build/sources.ts'
 export { buildImage, type BuildRequest, type BuildResult, planPlatforms } from './build/build-image.ts'
 export type { BuildPlan } from './build/plan.ts'
 export { copyImage, type CopyOptions } from './oci/copy.ts'

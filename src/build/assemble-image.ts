@@ -9,6 +9,7 @@ export interface ImageParts {
   readonly platform: Platform
   readonly config: ContainerConfig
   readonly author: string | undefined
+  /** With their times: a base's own keep theirs. */
   readonly history: readonly HistoryEntry[]
   readonly layers: readonly BuiltLayer[]
   readonly annotations: Readonly<Record<string, string>>
@@ -34,7 +35,7 @@ export async function assembleImage(store: Store, parts: ImageParts): Promise<As
     ...toDescriptorPlatform(platform),
     config: sortKeys(parts.config),
     rootfs: { type: 'layers', diff_ids: layers.map(layer => layer.diffId) },
-    history: parts.history.map(entry => ({ created: timestamp(epoch), ...entry })),
+    history: parts.history,
   }
   const config = await store.put(json(imageConfig), mediaTypes.config)
   const document: Manifest = {

@@ -11,18 +11,28 @@ import { unusedBuildArgs } from '../kubefile/scope.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { HistoryEntry } from '../oci/image.ts'
 import type { Store } from '../oci/store/store.ts'
-import { assembleImage, assembleIndex } from './assemble-image.ts'
+import { assembleImage, assembleIndex, timestamp } from './assemble-image.ts'
+import { baseAnnotations, baseHistory, baseLayers } from './base-layers.ts'
+import type { BaseImages } from './base-images.ts'
 import { checkImages, refuseMissingImages } from './check-images.ts'
 import { clusterLayerEntries } from './cluster-layer.ts'
 import type { BuildContext } from './context.ts'
 import { LayerMaker, type MadeLayer } from './layers/layer-maker.ts'
 import { type LayerSpec, maxLayers, packLayers, splitLayers } from './layers/layer-spec.ts'
 import type { Compression } from './layers/compress.ts'
-import type { TemplateLayer } from './lay-template.ts'
-import { describeCluster, detectRuntime, isArtifactPath, isStandIn } from './metadata.ts'
+import {
+  describeCluster,
+  detectRuntime,
+  inheritedDigests,
+  inheritedMetadata,
+  isArtifactPath,
+  isStandIn,
+} from './metadata.ts'
 import type { BuildPlan } from './plan.ts'
-import { planBuild } from './plan-build.ts'
+import { baseKey, planBuild, type PlanResult, targetStage } from './plan-build.ts'
 import { type PlannedTree, runPlan } from './run-plan.ts'
+import type { BuildSources } from './sources.ts'
+import type { StageConfig } from './container-config.ts'
 
 export interface BuildRequest {
   readonly kubefile: { readonly filename: string; readonly source: string }
@@ -30,8 +40,9 @@ export interface BuildRequest {
   readonly platforms: readonly Platform[]
   readonly buildArgs: Readonly<Record<string, string>>
   readonly tags: readonly Reference[]
-  /** How templates are fetched: mirrors, lock, cache. */
-  readonly templates: TemplateLayer
+  readonly target?: string | undefined
+  /** Templates, images and files from outside: mirrors, lock, cache. */
+  readonly sources: BuildSources
   readonly options: BuildOptions
 }
 
@@ -78,19 +89,49 @@ export function readKubefile(file: { readonly filename: string; readonly source:
   return kubefile
 }
 
-/** The plans of all platforms; what `build --plan` prints. @throws InvalidFileError with everything that cannot be built. */
-export function planPlatforms(
+export interface PlanWishes {
+  readonly platforms: readonly Platform[]
+  readonly buildArgs: Readonly<Record<string, string>>
+  /** The stage that becomes the image; the last one unless told. */
+  readonly target?: string | undefined
+}
+
+/**
+ * The plans of all platforms; what `build --plan` prints. Images that FROM names are looked up for their configs.
+ * @throws InvalidFileError with everything that cannot be built, and what `BaseImages.open` throws.
+ */
+export async function planPlatforms(
   kubefile: Kubefile,
-  platforms: readonly Platform[],
-  buildArgs: Readonly<Record<string, string>>,
-): readonly BuildPlan[] {
-  const plans = platforms.map(platform => planBuild(kubefile, { platform, buildPlatform: hostPlatform(), buildArgs }))
-  const [first] = plans
-  const failing = plans.find(({ diagnostics }) => diagnostics.length > 0) ?? first
-  if (failing !== undefined && failing.diagnostics.length > 0) {
-    throw new InvalidFileError(kubefile.filename, kubefile.source, failing.diagnostics)
-  }
+  wishes: PlanWishes,
+  images: BaseImages,
+  ctx: Context,
+): Promise<readonly BuildPlan[]> {
+  const plans = await Promise.all(
+    wishes.platforms.map(platform => planPlatform(kubefile, platform, wishes, images, ctx)),
+  )
+  const failing = plans.find(({ diagnostics }) => diagnostics.length > 0)
+  if (failing !== undefined) throw new InvalidFileError(kubefile.filename, kubefile.source, failing.diagnostics)
   return plans.map(({ plan }) => plan)
+}
+
+// A base may bring ONBUILD lines that ask for further stages, which begin with further images.
+async function planPlatform(
+  kubefile: Kubefile,
+  platform: Platform,
+  { buildArgs, target }: PlanWishes,
+  images: BaseImages,
+  ctx: Context,
+): Promise<PlanResult> {
+  const bases = new Map<string, StageConfig>()
+  for (;;) {
+    const request = { platform, buildPlatform: hostPlatform(), buildArgs, bases }
+    const result = planBuild(kubefile, { ...request, ...(target === undefined ? {} : { target }) })
+    if (result.missing.length === 0 || result.diagnostics.length > 0) return result
+    for (const name of result.missing) {
+      const { config } = await images.open(name, ctx)
+      bases.set(baseKey(name), { config: config.config ?? {}, author: config.author })
+    }
+  }
 }
 
 /**
@@ -100,7 +141,7 @@ export function planPlatforms(
 export async function buildImage(request: BuildRequest, store: Store, ctx: Context): Promise<BuildResult> {
   const kubefile = readKubefile(request.kubefile, ctx)
   warnOfUnusedArgs(kubefile, request.buildArgs, ctx)
-  const plans = planPlatforms(kubefile, request.platforms, request.buildArgs)
+  const plans = await planPlatforms(kubefile, request, request.sources.images, ctx)
   const { epoch, compression } = request.options
   const maker = new LayerMaker(store, { epoch, compression, wantsDigest: isArtifactPath })
   const built = await buildPlatforms(
@@ -168,20 +209,21 @@ class PlatformBuild {
   }
 
   async build(ctx: Context): Promise<PlatformResult> {
-    const { platform } = this.#plan
+    const { platform } = targetStage(this.#plan)
     const planned = await runPlan(
       this.#plan,
       {
         kubefile: this.#kubefile,
         context: this.#request.context,
         store: this.#store,
-        layTemplate: step => this.#request.templates.lay(step.template, step.version, platform, ctx),
+        sources: this.#request.sources,
       },
       ctx,
     )
-    if (planned.layers.length === 0)
+    const below = planned.base === undefined ? [] : baseLayers(planned.base)
+    if (planned.layers.length === 0 && below.length === 0)
       throw new CloudimgError('CONTEXT_INVALID', 'building the image: no instruction puts anything into it')
-    const specs = packLayers(planned.layers, maxLayers - 1)
+    const specs = packLayers(planned.layers, Math.max(1, maxLayers - 1 - below.length))
     const [layers, unsealed] = await Promise.all([
       Promise.all(specs.map(spec => this.#maker.make(spec, ctx))),
       this.#seal(planned, ctx),
@@ -190,17 +232,19 @@ class PlatformBuild {
     const runtime = detectRuntime(planned.tree, planned.templates)
     const annotations: Record<string, string> = {}
     if (runtime !== undefined) {
-      const files = new Map(
-        layers.flatMap(layer => Object.entries(layer.files).filter(([path]) => isArtifactPath(path))),
-      )
+      const files = new Map([
+        ...(await inheritedDigests(this.#store, planned.tree, ctx)),
+        ...layers.flatMap(layer => Object.entries(layer.files).filter(([path]) => isArtifactPath(path))),
+      ])
       const metadata = describeCluster({
         runtime,
         platform,
         tree: planned.tree,
         templates: planned.templates,
         files,
-        standIn: await isStandIn(this.#store, planned.tree),
+        standIn: await isStandIn(this.#store, planned.tree, ctx),
         ...unsealed,
+        inherited: await inheritedMetadata(this.#store, planned.tree, ctx),
       })
       const last = await this.#clusterLayer(planned, metadata)
       layers.push(await this.#maker.make(last, ctx))
@@ -211,14 +255,14 @@ class PlatformBuild {
     const { epoch } = this.#request.options
     const { manifest, config } = await assembleImage(this.#store, {
       platform,
-      config: planned.config,
-      author: undefined,
-      history,
-      layers,
-      annotations,
+      config: planned.plan.config,
+      author: planned.plan.author,
+      history: [...baseHistory(planned.base), ...history.map(entry => ({ created: timestamp(epoch), ...entry }))],
+      layers: [...below, ...layers],
+      annotations: { ...annotations, ...baseAnnotations(planned.base) },
       epoch,
     })
-    return { platform, manifest, config, layers }
+    return { platform, manifest, config, layers: [...below, ...layers] }
   }
 
   async #seal(

@@ -5,7 +5,7 @@ import { type ImageRequest, parseImageList } from '../workload/image-list.ts'
 import { findManifestImages } from '../workload/manifest-images.ts'
 import { archiveImages } from './known-archive-images.ts'
 import type { BuildTree } from './tree.ts'
-import { localPath, readTreeText } from './tree-content.ts'
+import { contentIdentity, localPath, readTreeText } from './tree-content.ts'
 
 export interface ImageFindings {
   /** Images that the runtime's own list names, in full. */
@@ -16,8 +16,8 @@ export interface ImageFindings {
 
 /** Which images the finished tree names, and which of them its archives below images/ bring along. */
 export async function checkImages(store: Store, tree: BuildTree, ctx: Context): Promise<ImageFindings> {
-  const requests = await findRequests(store, tree)
-  const runtimeImages = await readRuntimeImages(store, tree)
+  const requests = await findRequests(store, tree, ctx)
+  const runtimeImages = await readRuntimeImages(store, tree, ctx)
   if (requests.length === 0) return { runtimeImages, missing: [] }
   const present = await imagesInArchives(store, tree, ctx)
   return { runtimeImages, missing: requests.filter(request => !present.has(request.image)) }
@@ -37,20 +37,21 @@ export function refuseMissingImages(missing: readonly ImageRequest[]): void {
   )
 }
 
-async function findRequests(store: Store, tree: BuildTree): Promise<readonly ImageRequest[]> {
+async function findRequests(store: Store, tree: BuildTree, ctx: Context): Promise<readonly ImageRequest[]> {
   const list = tree.findIgnoringCase('manifests', 'imageList')
   const requests: ImageRequest[] =
-    list === undefined ? [] : [...parseImageList(await readTreeText(store, list), list.path)]
+    list === undefined ? [] : [...parseImageList(await readTreeText(store, list, ctx), list.path)]
   for (const file of tree.files('manifests')) {
-    if (/\.ya?ml$/i.test(file.path)) requests.push(...findManifestImages(await readTreeText(store, file), file.path))
+    if (/\.ya?ml$/i.test(file.path))
+      requests.push(...findManifestImages(await readTreeText(store, file, ctx), file.path))
   }
   return requests
 }
 
-async function readRuntimeImages(store: Store, tree: BuildTree): Promise<readonly string[]> {
+async function readRuntimeImages(store: Store, tree: BuildTree, ctx: Context): Promise<readonly string[]> {
   const list = tree.get('images/k3s-images.txt')
   return list?.type === 'file'
-    ? parseImageList(await readTreeText(store, list), list.path).map(request => request.image)
+    ? parseImageList(await readTreeText(store, list, ctx), list.path).map(request => request.image)
     : []
 }
 
@@ -59,11 +60,9 @@ async function imagesInArchives(store: Store, tree: BuildTree, ctx: Context): Pr
   for (const path of tree.list('images')) {
     const file = tree.get(path)
     if (file?.type !== 'file' || !/\.(?:tar|tgz|tzst)(?:\.(?:gz|zst))?$/.test(path)) continue
-    const { content } = file
-    const local = localPath(store, file)
-    if (local === undefined || content.from === 'memory') continue
-    const known = content.from === 'pool' ? { identity: content.digest, racy: false } : content
-    const archive = { path: local, name: path, identity: known.identity, racy: known.racy }
+    if (file.content.from === 'memory') continue
+    const local = async (): Promise<string> => (await localPath(store, file, ctx))!
+    const archive = { path: local, name: path, ...contentIdentity(file) }
     for (const name of await archiveImages(store, archive, ctx)) present.add(name)
   }
   return present

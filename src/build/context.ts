@@ -99,7 +99,19 @@ export function* walkContext(context: BuildContext, directory: string): Generato
     const stats = statOf(context, path)
     const ignored = isIgnored(context.ignore, path)
     if (!ignored) yield entryOf(context, path, stats)
-    if (stats.isDirectory() && (!ignored || mayReinclude(context.ignore, path))) yield* walkContext(context, path)
+    if (!stats.isDirectory()) continue
+    if (!ignored) yield* walkContext(context, path)
+    else if (mayReinclude(context.ignore, path)) yield* reincluded(context, path, stats)
+  }
+}
+
+// An ignored directory comes along, with its own mode, iff something in it does.
+function* reincluded(context: BuildContext, path: string, stats: BigIntStats): Generator<ContextEntry> {
+  let isFirst = true
+  for (const entry of walkContext(context, path)) {
+    if (isFirst) yield entryOf(context, path, stats)
+    isFirst = false
+    yield entry
   }
 }
 
@@ -152,6 +164,19 @@ function glob(context: BuildContext, parts: readonly string[], directory: string
   return names.flatMap(name => glob(context, rest, directory === '' ? name : `${directory}/${name}`))
 }
 
+/** What stands at a path that is not ignored, no link followed; directories also where only something below is taken. */
+export function contextEntry(context: BuildContext, path: string): ContextEntry | undefined {
+  if (path === '') return rootEntry(context)
+  let stats: BigIntStats
+  try {
+    stats = lstatSync(join(context.root, path), { bigint: true })
+  } catch {
+    return undefined
+  }
+  const isTaken = !isIgnored(context.ignore, path) || (stats.isDirectory() && mayReinclude(context.ignore, path))
+  return isTaken ? entryOf(context, path, stats) : undefined
+}
+
 function followed(context: BuildContext, path: string): ContextEntry | undefined {
   let real: string
   try {
@@ -166,10 +191,7 @@ function followed(context: BuildContext, path: string): ContextEntry | undefined
     })
   }
   if (inside === '') return rootEntry(context)
-  const stats = statOf(context, inside)
-  const ignored = isIgnored(context.ignore, inside)
-  if (ignored && !(stats.isDirectory() && mayReinclude(context.ignore, inside))) return undefined
-  return entryOf(context, inside, stats)
+  return contextEntry(context, inside)
 }
 
 function rootEntry(context: BuildContext): ContextEntry {

@@ -10,7 +10,8 @@ import type { Store } from '../oci/store/store.ts'
 const namesSchema = z.array(z.string())
 
 export interface ArchiveFile {
-  readonly path: string
+  /** Asked for only where the images are not known. */
+  readonly path: () => Promise<string>
   /** For people. */
   readonly name: string
   /** What its bytes are known by: a digest, or the identity of a context file. */
@@ -24,7 +25,9 @@ export async function archiveImages(store: Store, file: ArchiveFile, ctx: Contex
   const record = join(store.layout.cache, 'archive-images', `${hexOf(digestOf(file.identity))}.json`)
   const known = await readFileIfPresent(record)
   if (known !== undefined) return namesSchema.parse(JSON.parse(known.toString('utf8')))
-  const names = await withTask(ctx, `reading the images in ${file.name}`, () => listArchiveImages(file.path, ctx))
+  const names = await withTask(ctx, `reading the images in ${file.name}`, async () =>
+    listArchiveImages(await file.path(), ctx),
+  )
   if (!file.racy) await writeStoreFile(store.layout, record, JSON.stringify(names))
   return names
 }

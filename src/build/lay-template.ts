@@ -5,17 +5,6 @@ import { componentsOf } from '../artifact/components.ts'
 import { artifactsOf } from '../artifact/distribution.ts'
 import { type FetchedArtifact, fetchAll, readSmall } from '../artifact/fetch-artifact.ts'
 import type { FetchEnvironment } from '../artifact/fetch.ts'
-import {
-  type Lock,
-  type LockDifference,
-  lockDifference,
-  type LockEntry,
-  readLock,
-  writeLock,
-} from '../artifact/lock.ts'
-import { type LockOptions, openLock } from '../artifact/lock-view.ts'
-import { parseMirror } from '../artifact/mirror.ts'
-import { directoryPool } from '../artifact/pool.ts'
 import { loadTemplate, type Template, templateFiles } from '../artifact/template.ts'
 import { hasFeature } from '../artifact/version.ts'
 import { resolveVersion } from '../artifact/channel.ts'
@@ -27,7 +16,6 @@ import { withFileErrors } from '../io/files.ts'
 import type { Store } from '../oci/store/store.ts'
 import { identityOf } from './context.ts'
 import { archiveImages } from './known-archive-images.ts'
-import { zstdLevel } from './layers/compress.ts'
 import type { TreeEntry } from './tree.ts'
 
 /** A template's contribution to one platform's tree. */
@@ -45,64 +33,26 @@ export interface LaidTemplate {
 /** Lays down templates; one for all platforms of a build, so that channels and the lock are the same for all. */
 export interface TemplateLayer {
   lay(template: string, version: string | undefined, platform: Platform, ctx: Context): Promise<LaidTemplate>
-  /** Writes the lock, at the end and only if it changed. */
-  finish(options: { readonly prune?: boolean; readonly compressed?: boolean }, ctx: Context): Promise<LockReport>
 }
 
-export interface LockReport {
-  /** Undefined where there is no place for it: a Kubefile from stdin. */
-  readonly path: string | undefined
-  readonly changed: boolean
-  readonly difference: LockDifference
-}
-
-export interface TemplatesOptions {
-  readonly store: Store
-  readonly contextDirectory: string
-  /** `FROM=TO`, first come first. */
-  readonly mirrors: readonly string[]
-  readonly lock: LockOptions & { readonly path: string | undefined }
-  readonly offline: boolean
-}
-
-/** @throws USAGE for a mirror that is none, InvalidFileError for a broken lock. */
-export async function openTemplates(options: TemplatesOptions): Promise<TemplateLayer> {
-  const before = options.lock.path === undefined ? { entries: [] } : await readLock(options.lock.path)
-  const lock = openLock(before, options.lock)
-  const mirrors = options.mirrors.map(text => parseMirror(text, process.cwd()))
-  const env: FetchEnvironment = {
-    pool: directoryPool(options.store.layout.home),
-    lock,
-    mirrors,
-    offline: options.offline,
-  }
-  return new Templates(options, env, before)
-}
-
-/** What layer digests depend on beside their content (DESIGN.md, "The image"). */
-function compressorEntry(): LockEntry {
-  return {
-    kind: 'tool',
-    locator: `zstd level ${zstdLevel}`,
-    platform: 'any',
-    version: process.versions.zstd ?? 'unknown',
-  }
+export function templateLayer(store: Store, contextDirectory: string, env: FetchEnvironment): TemplateLayer {
+  return new Templates(store, contextDirectory, env)
 }
 
 class Templates implements TemplateLayer {
-  readonly #options: TemplatesOptions
+  readonly #store: Store
+  readonly #contextDirectory: string
   readonly #env: FetchEnvironment
-  readonly #before: Lock
   readonly #versions = new Map<string, Promise<string | undefined>>()
 
-  constructor(options: TemplatesOptions, env: FetchEnvironment, before: Lock) {
-    this.#options = options
+  constructor(store: Store, contextDirectory: string, env: FetchEnvironment) {
+    this.#store = store
+    this.#contextDirectory = contextDirectory
     this.#env = env
-    this.#before = before
   }
 
   async lay(name: string, wish: string | undefined, platform: Platform, ctx: Context): Promise<LaidTemplate> {
-    const template = await loadTemplate(name, this.#options.contextDirectory, ctx)
+    const template = await loadTemplate(name, this.#contextDirectory, ctx)
     const version = await this.#version(template, wish, ctx)
     const fetched = await fetchAll(artifactsOf(template, version ?? '', platform), this.#env, ctx)
     const images = await this.#checkImages(fetched, ctx)
@@ -137,9 +87,9 @@ class Templates implements TemplateLayer {
     const listed = parseReleaseImages((await this.#text(fetched, 'image-list')) ?? '')
     const archive = fetched.find(({ artifact }) => artifact.role === 'image-archive')
     if (listed.length === 0 || archive === undefined) return listed
-    const path = this.#env.pool.path(archive.digest)
+    const path = async (): Promise<string> => this.#env.pool.path(archive.digest)
     const found = await archiveImages(
-      this.#options.store,
+      this.#store,
       { path, name: archive.file.asset, identity: archive.digest, racy: false },
       ctx,
     )
@@ -150,25 +100,6 @@ class Templates implements TemplateLayer {
   async #text(fetched: readonly FetchedArtifact[], role: Artifact['role']): Promise<string | undefined> {
     const found = fetched.find(({ artifact }) => artifact.role === role)
     return found === undefined ? undefined : await readSmall(this.#env.pool, found.digest, MiB)
-  }
-
-  async finish(
-    options: { readonly prune?: boolean; readonly compressed?: boolean },
-    ctx: Context,
-  ): Promise<LockReport> {
-    if (options.compressed === true) this.#recordCompressor(ctx)
-    const after = this.#env.lock.result(options)
-    const { path, locked } = this.#options.lock
-    const difference = lockDifference(this.#before, after)
-    const changed = path !== undefined && locked !== true && (await writeLock(path, after))
-    return { path, changed, difference }
-  }
-
-  // Another compressor gives other layer digests, not other content: it is written down, never a reason to refuse.
-  #recordCompressor(ctx: Context): void {
-    const entry = compressorEntry()
-    if (this.#env.lock.locked || this.#env.lock.peek('tool', entry.locator, entry.platform) !== undefined) return
-    this.#env.lock.record(entry, ctx)
   }
 }
 

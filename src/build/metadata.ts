@@ -1,10 +1,12 @@
-import type { ClusterMetadata, RuntimeName } from '../core/cluster-metadata.ts'
+import { createHash } from 'node:crypto'
+import { type ClusterMetadata, parseClusterMetadata, type RuntimeName } from '../core/cluster-metadata.ts'
+import type { Context } from '../core/context.ts'
 import { type Digest, hexOf } from '../core/digest.ts'
 import { formatPlatform, type Platform } from '../core/platform.ts'
 import type { LaidTemplate } from './lay-template.ts'
 import type { Store } from '../oci/store/store.ts'
 import type { BuildTree } from './tree.ts'
-import { readTreeHead } from './tree-content.ts'
+import { readContent, readTreeSample, readTreeText } from './tree-content.ts'
 
 /** The files that make a tree a cluster image, and of which runtime (DESIGN.md, "The Kubefile"). */
 const runtimeBinaries: readonly (readonly [path: string, runtime: RuntimeName])[] = [
@@ -25,10 +27,10 @@ export function isArtifactPath(path: string): boolean {
 }
 
 /** Whether the runtime's program is the k3s of the tests: a script that says so in its first lines. */
-export async function isStandIn(store: Store, tree: BuildTree): Promise<boolean> {
+export async function isStandIn(store: Store, tree: BuildTree, ctx: Context): Promise<boolean> {
   const binary = tree.get('bin/k3s')
   if (binary?.type !== 'file') return false
-  const head = (await readTreeHead(store, binary, 512)).toString('latin1')
+  const head = (await readTreeSample(store, binary, { offset: 0, length: 512 }, ctx)).toString('latin1')
   return head.startsWith('#!') && head.includes('stand-in')
 }
 
@@ -42,13 +44,46 @@ export interface MetadataParts {
   readonly standIn: boolean
   readonly unsealed: readonly string[]
   readonly images: readonly string[]
+  /** What the cluster image says of itself that this one begins with. */
+  readonly inherited: ClusterMetadata | undefined
+}
+
+/** The Metadata that a base image brings, if it is a cluster image. */
+export async function inheritedMetadata(
+  store: Store,
+  tree: BuildTree,
+  ctx: Context,
+): Promise<ClusterMetadata | undefined> {
+  const file = tree.get('Metadata')
+  if (file?.type !== 'file' || file.content.from !== 'tar') return undefined
+  return parseClusterMetadata(await readTreeText(store, file, ctx))
+}
+
+/** sha256 of the artifacts that lie in a base image: no layer was made that would have told. */
+export async function inheritedDigests(
+  store: Store,
+  tree: BuildTree,
+  ctx: Context,
+): Promise<ReadonlyMap<string, Digest>> {
+  const digests = new Map<string, Digest>()
+  for (const file of tree.files()) {
+    if (file.content.from !== 'tar' || !isArtifactPath(file.path)) continue
+    const hash = createHash('sha256')
+    for await (const part of readContent(store, file, { offset: 0, length: file.size }, ctx)) hash.update(part)
+    digests.set(file.path, `sha256:${hash.digest('hex')}`)
+  }
+  return digests
 }
 
 export function describeCluster(parts: MetadataParts): ClusterMetadata {
-  const { runtime, tree, templates, files, unsealed } = parts
-  const version = templates.findLast(template => template.runtime === runtime)?.version
+  const { runtime, tree, templates, files, inherited } = parts
+  const own = templates.findLast(template => template.runtime === runtime)
+  const version = own === undefined ? inherited?.version : own.version
+  const unsealed = [...(inherited?.unsealed ?? []), ...parts.unsealed]
   const names = new Map(
-    templates.flatMap(template => template.artifacts.map(artifact => [artifact.path, artifact.name] as const)),
+    [inherited ?? { artifacts: [] }, ...templates].flatMap(({ artifacts }) =>
+      artifacts.map(artifact => [artifact.path, artifact.name] as const),
+    ),
   )
   const artifacts = [...files]
     .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -71,11 +106,19 @@ export function describeCluster(parts: MetadataParts): ClusterMetadata {
     ...(version === undefined ? {} : { version }),
     platform: formatPlatform(parts.platform),
     sealed: unsealed.length === 0,
-    unsealed: [...unsealed],
+    unsealed,
     artifacts,
-    features: [...new Set(templates.flatMap(template => template.features))].sort(),
+    features: [
+      ...new Set([
+        ...(own === undefined ? (inherited?.features ?? []) : []),
+        ...templates.flatMap(template => template.features),
+      ]),
+    ].sort(),
     ...(parts.standIn ? { standIn: true } : {}),
-    components: Object.assign({}, ...templates.map(template => template.components)) as Record<string, string>,
+    components: Object.assign({}, inherited?.components, ...templates.map(template => template.components)) as Record<
+      string,
+      string
+    >,
     images: [...new Set(parts.images)].sort(),
   }
 }

@@ -1,194 +1,193 @@
-import type { Diagnostic, Span } from '../core/diagnostic.ts'
-import {
-  type Arg,
-  type Base,
-  type Cmd,
-  type Copy,
-  type Env,
-  findFlag,
-  type Instruction,
-  isHeredoc,
-  type Kubefile,
-  keywordSpan,
-  type Word,
-} from '../kubefile/ast.ts'
-import { resolveTemplateRef, rootfsTemplate } from '../kubefile/base-template.ts'
-import { ExpansionError, expandWord, expansionDiagnostic } from '../kubefile/expand.ts'
-import { instructionSpec } from '../kubefile/instructions.ts'
+import type { Diagnostic } from '../core/diagnostic.ts'
+import { CloudimgError } from '../core/error.ts'
+import { type Platform, formatPlatform } from '../core/platform.ts'
+import { formatReference, parseReference } from '../core/reference.ts'
+import { suggest } from '../core/suggest.ts'
+import type { Arg, From, Kubefile, Stage, Word } from '../kubefile/ast.ts'
 import { globalScope, type Scope, type ScopeRequest, stageScope } from '../kubefile/scope.ts'
-import type { BuildPlan, OwnerWish, Step } from './plan.ts'
+import { envPairs, inheritConfig, scratchConfig, type StageConfig } from './container-config.ts'
+import { Expander } from './expander.ts'
+import type { BaseImageName, BuildPlan, StageBase, StagePlan } from './plan.ts'
+import { type PlannedStage, type StageStart, planStage } from './plan-stage.ts'
+
+export interface PlanRequest extends ScopeRequest {
+  /** The stage that becomes the image, by name or number; the last one unless told. */
+  readonly target?: string
+  /** What is known of the images that FROM names, by `baseKey`. */
+  readonly bases: ReadonlyMap<string, StageConfig>
+}
+
+export interface PlanResult {
+  readonly plan: BuildPlan
+  /** What is wrong, and what is understood but cannot be built yet. */
+  readonly diagnostics: readonly Diagnostic[]
+  /** The images without which the plan is not whole: to be looked up, and planned with again. */
+  readonly missing: readonly BaseImageName[]
+}
+
+export function baseKey({ image, platform }: BaseImageName): string {
+  return `${image} ${formatPlatform(platform)}`
+}
 
 /**
- * What one platform's build will do. Pure. All that cannot be planned is reported at once, each at its place: what is
- * wrong, and what is understood but cannot be built yet.
+ * What one platform's build will do. Pure. Only stages that the target needs are planned; all that cannot be planned is
+ * reported at once, each at its place. @throws USAGE for a target that is no stage.
  */
-export function planBuild(
-  kubefile: Kubefile,
-  request: ScopeRequest,
-): { readonly plan: BuildPlan; readonly diagnostics: readonly Diagnostic[] } {
+export function planBuild(kubefile: Kubefile, request: PlanRequest): PlanResult {
   return new Planner(kubefile, request).plan()
 }
 
 class Planner {
   readonly #kubefile: Kubefile
-  readonly #request: ScopeRequest
-  readonly #steps: Step[] = []
+  readonly #request: PlanRequest
   readonly #diagnostics: Diagnostic[] = []
-  #scope: Scope
+  readonly #missing = new Map<string, BaseImageName>()
+  readonly #planned = new Map<number, PlannedStage>()
+  #global: Scope
 
-  constructor(kubefile: Kubefile, request: ScopeRequest) {
+  constructor(kubefile: Kubefile, request: PlanRequest) {
     this.#kubefile = kubefile
     this.#request = request
-    this.#scope = globalScope(request)
+    this.#global = globalScope(request)
   }
 
-  plan(): { readonly plan: BuildPlan; readonly diagnostics: readonly Diagnostic[] } {
-    const { globalArgs, stages } = this.#kubefile
-    for (const arg of globalArgs) this.#addArg(arg)
-    const global = this.#scope
-    for (const [number, stage] of stages.entries()) {
-      this.#scope = stageScope(global)
-      if (number > 0 && stage.from !== undefined) this.#refuse('several stages', keywordSpan(stage.from))
-      if (stage.from !== undefined) this.#planFrom(stage.from, global)
-      for (const instruction of stage.instructions) this.#planInstruction(instruction)
-    }
-    const usesTemplate = this.#steps.some(step => step.kind === 'template')
+  plan(): PlanResult {
+    const target = findTarget(this.#kubefile.stages, this.#request.target)
+    for (const arg of this.#kubefile.globalArgs) this.#addArg(arg)
+    this.#planStage(target)
+    const stages = [...this.#planned.values()].map(({ plan }) => plan).sort((a, b) => a.number - b.number)
     return {
-      plan: { platform: this.#request.platform, steps: this.#steps, usesTemplate },
+      plan: { platform: this.#request.platform, stages },
       diagnostics: this.#diagnostics,
-    }
-  }
-
-  #planFrom(from: Extract<Instruction, { kind: 'FROM' }>, global: Scope): void {
-    const image = this.#expand(from.image, global)
-    if (image !== undefined && image !== 'scratch') this.#refuse(`FROM "${image}"`, from.image.span)
-    this.#refuseUnsupported(from)
-  }
-
-  #planInstruction(instruction: Instruction): void {
-    if (this.#refuseUnsupported(instruction)) return
-    switch (instruction.kind) {
-      case 'ARG':
-        return this.#addArg(instruction)
-      case 'ENV':
-      case 'LABEL':
-        return this.#planPairs(instruction)
-      case 'CMD':
-        return this.#planCmd(instruction)
-      case 'COPY':
-        return this.#planCopy(instruction)
-      case 'BASE':
-        return this.#planBase(instruction)
-      default:
-        this.#refuse(instruction.kind, keywordSpan(instruction))
+      missing: [...this.#missing.values()],
     }
   }
 
   #addArg(arg: Arg): void {
-    // All of them see the variables before this instruction, as in ENV (facts/oci.md §4.2).
-    const pairs = arg.pairs.map(({ key, value }) => [this.#expand(key), value && this.#expand(value)] as const)
-    for (const [name, text] of pairs) if (name !== undefined) this.#scope = this.#scope.withArg(name, text)
+    const expander = this.#expander()
+    const pairs = arg.pairs.map(({ key, value }) => [expander.word(key), value && expander.word(value)] as const)
+    for (const [name, text] of pairs) if (name !== undefined) this.#global = this.#global.withArg(name, text)
   }
 
-  #planPairs(instruction: Env): void {
-    // All of them see the environment before this instruction (facts/oci.md §4.2).
-    const pairs = instruction.pairs.map(
-      ({ key, value }) => [this.#expand(key) ?? '', this.#expand(value) ?? ''] as const,
-    )
-    if (instruction.kind === 'ENV') for (const [name, value] of pairs) this.#scope = this.#scope.withEnv(name, value)
-    this.#add(instruction, { kind: 'configure', change: { set: instruction.kind === 'ENV' ? 'env' : 'labels', pairs } })
+  #expander(): Expander {
+    return new Expander(this.#kubefile.escape, this.#diagnostics, name => this.#global.lookup(name))
   }
 
-  #planCmd({ command, ...instruction }: Cmd): void {
-    const argv = command.form === 'exec' ? command.argv.map(word => word.text) : ['/bin/sh', '-c', command.script.text]
-    this.#add(instruction, { kind: 'configure', change: { set: 'cmd', argv } })
+  /** The stage, and before it all that it is made of. */
+  #planStage(number: number): PlannedStage | undefined {
+    const known = this.#planned.get(number)
+    if (known !== undefined) return known
+    const stage = this.#kubefile.stages[number]!
+    const start = this.#start(stage, number)
+    if (start === undefined) return undefined
+    const planned = planStage(stage, start, { kubefile: this.#kubefile, diagnostics: this.#diagnostics })
+    this.#planned.set(number, planned)
+    for (const used of planned.uses) this.#planStage(used)
+    return planned
   }
 
-  #planCopy(copy: Copy): void {
-    const heredoc = copy.sources.find(isHeredoc)
-    if (heredoc !== undefined) return this.#refuse('COPY of a here-document', heredoc.span)
-    const sources = copy.sources.map(source => this.#expand(source))
-    const target = this.#expand(copy.target)
-    const mode = this.#mode(copy)
-    const owner = this.#owner(copy)
-    if (target === undefined || sources.includes(undefined)) return
-    this.#add(copy, { kind: 'copy', sources: sources as string[], target, mode, owner, wellKnownNames: true })
+  #start(stage: Stage, number: number): StageStart | undefined {
+    const { from } = stage
+    const common = { number, name: from?.as?.text.toLowerCase() }
+    const scratch = {
+      ...common,
+      base: { from: 'scratch' },
+      isScratch: true,
+      inherited: { config: scratchConfig, author: undefined },
+      triggers: [],
+    } as const
+    if (from === undefined)
+      return { ...scratch, platform: this.#request.platform, scope: this.#scope(scratchConfig.Env) }
+    const platform = this.#platform(from)
+    const image = this.#expander().word(from.image)
+    if (platform === undefined || image === undefined) return undefined
+    if (image === 'scratch') return { ...scratch, platform, scope: this.#scope(scratchConfig.Env) }
+    const earlier = findStage(this.#kubefile.stages, image, number)
+    return earlier === undefined ? this.#fromImage(from, image, platform, common) : this.#fromStage(earlier, common)
   }
 
-  #mode(copy: Copy): number | undefined {
-    const value = findFlag(copy, 'chmod')?.value
-    const text = value === undefined ? undefined : this.#expand(value)
-    if (value === undefined || text === undefined) return undefined
-    if (/^[0-7]{1,4}$/.test(text)) return Number.parseInt(text, 8)
-    if (/^[ugoa]*[-+=]/.test(text))
-      this.#refuse('--chmod with symbols', value.span, 'write the mode in octal: --chmod=0755')
-    else this.#report('chmod', `"${text}" is no mode`, value.span, 'write the mode in octal: --chmod=0755')
-    return undefined
-  }
-
-  #owner(copy: Copy): OwnerWish | undefined {
-    const value = findFlag(copy, 'chown')?.value
-    const text = value === undefined ? undefined : this.#expand(value)
-    if (value === undefined || text === undefined) return undefined
-    const [user = '', group, ...rest] = text.split(':')
-    if (user !== '' && group !== '' && rest.length === 0) return { user, group }
-    this.#report(
-      'chown',
-      `"${text}" is no owner`,
-      value.span,
-      'write --chown=USER or --chown=USER:GROUP, numbers or names',
-    )
-    return undefined
-  }
-
-  #planBase(base: Base): void {
-    const template = this.#expand(base.template)
-    const version = base.version === undefined ? undefined : this.#expand(base.version)
-    if (template === undefined || (base.version !== undefined && version === undefined)) return
-    const ref = resolveTemplateRef(template, version)
-    if (ref.template === rootfsTemplate) this.#add(base, { kind: 'collect' })
-    else this.#add(base, { kind: 'template', ...ref })
-  }
-
-  /** Whether the instruction, or a flag of it, is understood but cannot be built yet. */
-  #refuseUnsupported(instruction: Instruction): boolean {
-    const spec = instructionSpec(instruction.kind)
-    if (spec?.support !== 'built') {
-      this.#refuse(instruction.kind, keywordSpan(instruction))
-      return true
+  #fromStage(earlier: number, common: Pick<StageStart, 'number' | 'name'>): StageStart | undefined {
+    const planned = this.#planStage(earlier)
+    if (planned === undefined) return undefined
+    const { plan, scope, isScratch } = planned
+    return {
+      ...common,
+      base: { from: 'stage', stage: earlier },
+      isScratch,
+      platform: plan.platform,
+      inherited: { config: inheritConfig(plan.config), author: plan.author },
+      triggers: plan.config.OnBuild ?? [],
+      scope: stageScope(this.#global, scope.env, scope.args),
     }
-    const flag = instruction.flags.find(
-      ({ name }) => spec.flags.find(known => known.name === name)?.support === 'parsed',
-    )
-    if (flag !== undefined) this.#refuse(`${instruction.kind} --${flag.name}`, flag.span)
-    return flag !== undefined
   }
 
-  #expand(word: Word, scope: Scope = this.#scope): string | undefined {
-    try {
-      return expandWord(word.text, name => scope.lookup(name), { escape: this.#kubefile.escape }).value
-    } catch (error) {
-      if (!(error instanceof ExpansionError)) throw error
-      this.#diagnostics.push(expansionDiagnostic(error, word))
+  #fromImage(
+    from: From,
+    image: string,
+    platform: Platform,
+    common: Pick<StageStart, 'number' | 'name'>,
+  ): StageStart | undefined {
+    const name = this.#reference(image, from.image)
+    if (name === undefined) return undefined
+    const base: StageBase = { from: 'image', image: name, platform }
+    const known = this.#request.bases.get(baseKey(base))
+    if (known === undefined) {
+      this.#missing.set(baseKey(base), { image: name, platform })
       return undefined
     }
+    const config = inheritConfig(known.config)
+    return {
+      ...common,
+      base,
+      isScratch: false,
+      platform,
+      inherited: { config, author: known.author },
+      triggers: known.config.OnBuild ?? [],
+      scope: this.#scope(config.Env),
+    }
   }
 
-  #add(instruction: Pick<Instruction, 'original' | 'span'>, step: StepBody): void {
-    this.#steps.push({ ...step, createdBy: instruction.original, span: instruction.span })
+  #scope(env: readonly string[] = []): Scope {
+    return stageScope(this.#global, envPairs(env))
   }
 
-  #refuse(
-    what: string,
-    span: Span,
-    hint = 'this version builds FROM scratch, BASE, COPY, ARG, ENV, LABEL and CMD',
-  ): void {
-    this.#report('not-built-yet', `${what} cannot be built yet`, span, hint)
+  #reference(image: string, word: Word): string | undefined {
+    return this.#expander().at(word, () => {
+      if (image === '')
+        throw new CloudimgError('USAGE', 'the name of the image is empty', { hint: 'set the ARG it is made of' })
+      return formatReference(parseReference(image))
+    })
   }
 
-  #report(rule: string, message: string, span: Span, hint: string): void {
-    this.#diagnostics.push({ severity: 'error', rule, message, span, hint })
+  #platform(from: From): Platform | undefined {
+    if (from.platform === undefined) return this.#request.platform
+    return this.#expander().platform(from.platform)
   }
 }
 
-type StepBody = Step extends infer One ? (One extends Step ? Omit<One, 'createdBy' | 'span'> : never) : never
+/** The stage of that name or number above `below`. */
+export function findStage(stages: readonly Stage[], name: string, below: number): number | undefined {
+  const wanted = name.toLowerCase()
+  const named = stages.findIndex(({ from }, number) => number < below && from?.as?.text.toLowerCase() === wanted)
+  return named < 0 ? undefined : named
+}
+
+function findTarget(stages: readonly Stage[], target: string | undefined): number {
+  if (target === undefined) return stages.length - 1
+  const named = findStage(stages, target, stages.length)
+  if (named !== undefined) return named
+  if (/^\d+$/.test(target) && Number(target) < stages.length) return Number(target)
+  const names = stages.flatMap(({ from }) => (from?.as === undefined ? [] : [from.as.text]))
+  const near = suggest(target, names)
+  throw new CloudimgError('USAGE', `reading --target: the Kubefile has no stage "${target}"`, {
+    hint:
+      near === undefined
+        ? `name one of its stages: ${names.join(', ') || `0 to ${stages.length - 1}`}`
+        : `did you mean ${near}?`,
+  })
+}
+
+/** The plan of the stage that becomes the image. */
+export function targetStage(plan: BuildPlan): StagePlan {
+  return plan.stages.at(-1)!
+}

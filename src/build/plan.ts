@@ -1,6 +1,9 @@
 import type { Span } from '../core/diagnostic.ts'
+import type { Digest } from '../core/digest.ts'
 import type { Platform } from '../core/platform.ts'
+import type { ContainerConfig } from '../oci/image.ts'
 import type { ConfigChange } from './container-config.ts'
+import type { FileMode } from './file-mode.ts'
 
 /** What every step carries: the line it comes from, as written. */
 interface FromKubefile {
@@ -14,25 +17,73 @@ export interface OwnerWish {
   readonly group: string | undefined
 }
 
-export type Step = FromKubefile &
-  (
-    | {
-        readonly kind: 'copy'
-        readonly sources: readonly string[]
-        readonly target: string
-        readonly owner: OwnerWish | undefined
-        readonly mode: number | undefined
-        readonly wellKnownNames: boolean
-      }
-    | { readonly kind: 'template'; readonly template: string; readonly version: string | undefined }
-    | { readonly kind: 'collect' }
-    | { readonly kind: 'configure'; readonly change: ConfigChange }
-  )
+/** Where COPY finds its sources. A stage is meant by its number, an image by its name in full. */
+export type CopyOrigin =
+  | { readonly from: 'context' }
+  | { readonly from: 'stage'; readonly stage: number }
+  | { readonly from: 'image'; readonly image: string }
+
+export type CopyItem =
+  | { readonly kind: 'path'; readonly path: string }
+  /** A here-document: the file that it makes. */
+  | { readonly kind: 'text'; readonly name: string; readonly text: string }
+  | { readonly kind: 'url'; readonly url: string; readonly checksum: Digest | undefined }
+
+export interface CopyPlan {
+  readonly origin: CopyOrigin
+  readonly sources: readonly CopyItem[]
+  /** Relative to the root or absolute; a trailing slash means a directory. */
+  readonly target: string
+  readonly owner: OwnerWish | undefined
+  readonly mode: FileMode | undefined
+  readonly wellKnownNames: boolean
+  readonly link: boolean
+  readonly parents: boolean
+  readonly exclude: readonly string[]
+  /** ADD alone: archives are laid down as what is in them. */
+  readonly unpack: boolean
+}
+
+export type CopyStep = FromKubefile & { readonly kind: 'copy' } & CopyPlan
+
+export type Step =
+  | CopyStep
+  | (FromKubefile &
+      (
+        | { readonly kind: 'template'; readonly template: string; readonly version: string | undefined }
+        | { readonly kind: 'collect' }
+        | { readonly kind: 'configure'; readonly change: ConfigChange }
+        /** WORKDIR: a directory that is made where it is missing, for the user of the image. */
+        | { readonly kind: 'directory'; readonly path: string; readonly owner: OwnerWish | undefined }
+      ))
+
+/** What FROM names, for one platform. */
+export interface BaseImageName {
+  /** In full: `docker.io/library/alpine:3.20`. */
+  readonly image: string
+  readonly platform: Platform
+}
+
+export type StageBase =
+  | { readonly from: 'scratch' }
+  | { readonly from: 'stage'; readonly stage: number }
+  | ({ readonly from: 'image' } & BaseImageName)
+
+export interface StagePlan {
+  /** Counted from 0 in the Kubefile. */
+  readonly number: number
+  readonly name: string | undefined
+  readonly base: StageBase
+  readonly platform: Platform
+  readonly steps: readonly Step[]
+  /** After all steps. */
+  readonly config: ContainerConfig
+  readonly author: string | undefined
+}
 
 /** Pure data: what one platform's build does, in order. `build --plan` prints it. */
 export interface BuildPlan {
   readonly platform: Platform
-  readonly steps: readonly Step[]
-  /** Whether a cluster image comes out, as far as the Kubefile tells: it lays down a template. */
-  readonly usesTemplate: boolean
+  /** Those that are needed, in the order of the file; the last one becomes the image. */
+  readonly stages: readonly StagePlan[]
 }

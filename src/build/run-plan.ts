@@ -1,25 +1,31 @@
 import type { Context } from '../core/context.ts'
+import { CloudimgError, isCloudimgError } from '../core/error.ts'
 import { InvalidFileError } from '../core/invalid-file.ts'
-import { isCloudimgError } from '../core/error.ts'
+import type { Platform } from '../core/platform.ts'
 import type { Kubefile } from '../kubefile/ast.ts'
-import type { ContainerConfig, HistoryEntry } from '../oci/image.ts'
+import type { HistoryEntry } from '../oci/image.ts'
 import type { Store } from '../oci/store/store.ts'
-import { applyChange, scratchConfig } from './container-config.ts'
+import type { BaseImage } from './base-images.ts'
 import type { BuildContext } from './context.ts'
-import { copyFromContext } from './copy-rules.ts'
+import { copyFrom } from './copy-rules.ts'
+import { contextSource, type CopySource, treeSource } from './copy-source.ts'
+import { findCopySources } from './find-copy-sources.ts'
 import { type LayerSpec, splitLayers } from './layers/layer-spec.ts'
-import { resolveOwner } from './owner.ts'
-import type { BuildPlan, Step } from './plan.ts'
 import type { LaidTemplate } from './lay-template.ts'
+import { resolveOwner } from './owner.ts'
+import type { BuildPlan, CopyStep, OwnerWish, StagePlan, Step } from './plan.ts'
+import type { BuildSources } from './sources.ts'
 import { BuildTree, type TreeEntry } from './tree.ts'
 import { readTreeText } from './tree-content.ts'
 
-/** What a plan's steps gave, before any layer is made. */
+/** What a stage's steps gave, before any layer is made. */
 export interface PlannedTree {
+  readonly plan: StagePlan
+  /** The image whose layers and history stand before those below; undefined on scratch. */
+  readonly base: BaseImage | undefined
   readonly tree: BuildTree
   readonly layers: readonly LayerSpec[]
-  readonly config: ContainerConfig
-  /** One for each instruction that made no layer, and one for each layer, in order; a layer's is `undefined` here. */
+  /** One for each instruction that made no layer, and one for each layer, in order; a layer's is the layer itself. */
   readonly history: readonly (HistoryEntry | LayerSpec)[]
   readonly templates: readonly LaidTemplate[]
 }
@@ -28,70 +34,147 @@ export interface PlanInputs {
   readonly kubefile: Kubefile
   readonly context: BuildContext
   readonly store: Store
-  /** Fetches what a template consists of and gives its entries. */
-  readonly layTemplate: (step: Extract<Step, { kind: 'template' }>) => Promise<LaidTemplate>
+  readonly sources: BuildSources
 }
 
-/** Carries out the steps of one platform on an empty tree. Mistakes are reported at their line of the Kubefile. */
+/** Carries out the plan's stages and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
 export async function runPlan(plan: BuildPlan, inputs: PlanInputs, ctx: Context): Promise<PlannedTree> {
-  const runner = new PlanRunner(inputs, ctx)
-  for (const step of plan.steps) await located(inputs.kubefile, step, () => runner.run(step))
-  return runner.result()
+  const done = new Map<number, PlannedTree>()
+  for (const stage of plan.stages) {
+    const runner = new StageRunner(await begin(stage, done, inputs, ctx), done, inputs, ctx)
+    for (const step of stage.steps) await located(inputs.kubefile, step, () => runner.run(step))
+    done.set(stage.number, runner.result())
+  }
+  return done.get(plan.stages.at(-1)!.number)!
 }
 
-class PlanRunner {
+async function begin(
+  plan: StagePlan,
+  done: ReadonlyMap<number, PlannedTree>,
+  { sources }: PlanInputs,
+  ctx: Context,
+): Promise<PlannedTree> {
+  const nothing = { plan, base: undefined, tree: new BuildTree(), layers: [], history: [], templates: [] }
+  switch (plan.base.from) {
+    case 'scratch':
+      return nothing
+    case 'stage': {
+      const earlier = done.get(plan.base.stage)!
+      return { ...earlier, plan, tree: earlier.tree.clone() }
+    }
+    case 'image': {
+      const base = await sources.images.open(plan.base, ctx)
+      // The image is shared by all stages that begin with it: each changes a tree of its own.
+      return { ...nothing, base, tree: (await base.tree()).clone() }
+    }
+  }
+}
+
+class StageRunner {
+  readonly #start: PlannedTree
+  readonly #done: ReadonlyMap<number, PlannedTree>
   readonly #inputs: PlanInputs
   readonly #ctx: Context
-  readonly #tree = new BuildTree()
-  readonly #layers: LayerSpec[] = []
-  readonly #history: (HistoryEntry | LayerSpec)[] = []
-  readonly #templates: LaidTemplate[] = []
-  #config: ContainerConfig = scratchConfig
+  readonly #tree: BuildTree
+  readonly #layers: LayerSpec[]
+  readonly #history: (HistoryEntry | LayerSpec)[]
+  readonly #templates: LaidTemplate[]
 
-  constructor(inputs: PlanInputs, ctx: Context) {
+  constructor(start: PlannedTree, done: ReadonlyMap<number, PlannedTree>, inputs: PlanInputs, ctx: Context) {
+    this.#start = start
+    this.#done = done
     this.#inputs = inputs
     this.#ctx = ctx
+    this.#tree = start.tree
+    this.#layers = [...start.layers]
+    this.#history = [...start.history]
+    this.#templates = [...start.templates]
   }
 
   result(): PlannedTree {
-    return {
-      tree: this.#tree,
-      layers: this.#layers,
-      config: this.#config,
-      history: this.#history,
-      templates: this.#templates,
-    }
+    const { plan, base } = this.#start
+    const [tree, layers, history, templates] = [this.#tree, this.#layers, this.#history, this.#templates]
+    return { plan, base, tree, layers, history, templates }
+  }
+
+  get #platform(): Platform {
+    return this.#start.plan.platform
   }
 
   async run(step: Step): Promise<void> {
     this.#ctx.signal.throwIfAborted()
     switch (step.kind) {
       case 'configure':
-        this.#config = applyChange(this.#config, step.change)
-        this.#history.push({ created_by: step.createdBy, empty_layer: true })
-        return
+        return this.#remember(step.createdBy)
       case 'copy':
         return this.#copy(step)
+      case 'directory':
+        return this.#makeDirectory(step.path, step.owner, step.createdBy)
       case 'template': {
-        const template = await this.#inputs.layTemplate(step)
+        const { template: name, version } = step
+        const template = await this.#inputs.sources.templates.lay(name, version, this.#platform, this.#ctx)
         this.#templates.push(template)
-        this.#add(template.entries, step.createdBy)
-        return
+        return this.#add(template.entries, step.createdBy)
       }
       case 'collect':
         // Images are looked for in the finished tree, where this line's own wish is covered too.
-        this.#history.push({ created_by: step.createdBy, empty_layer: true })
+        return this.#remember(step.createdBy)
     }
   }
 
-  async #copy(step: Extract<Step, { kind: 'copy' }>): Promise<void> {
-    const owner = await resolveOwner(step.owner, async path => {
-      const entry = this.#tree.get(path)
-      return entry?.type === 'file' ? await readTreeText(this.#inputs.store, entry) : undefined
-    })
-    const { entries, warnings } = copyFromContext(this.#inputs.context, this.#tree, { ...step, owner })
+  async #copy(step: CopyStep): Promise<void> {
+    const { store, sources } = this.#inputs
+    const source = await this.#origin(step)
+    const items = await findCopySources(step, source, { store, sources }, this.#ctx)
+    const owner = step.owner === undefined ? undefined : await this.#owner(step.owner)
+    const { entries, warnings } = copyFrom(source, this.#tree, { ...step, sources: items, owner })
     for (const warning of warnings) this.#ctx.events({ kind: 'warning', ...warning })
     this.#add(entries, step.createdBy)
+  }
+
+  async #origin({ origin }: CopyStep): Promise<CopySource> {
+    switch (origin.from) {
+      case 'context':
+        return contextSource(this.#inputs.context)
+      case 'stage': {
+        const { tree, plan } = this.#done.get(origin.stage)!
+        return treeSource(tree, `stage "${plan.name ?? plan.number}"`)
+      }
+      case 'image': {
+        const name = { image: origin.image, platform: this.#platform }
+        const image = await this.#inputs.sources.images.open(name, this.#ctx)
+        return treeSource(await image.tree(), `image "${origin.image}"`)
+      }
+    }
+  }
+
+  #owner(wish: OwnerWish): ReturnType<typeof resolveOwner> {
+    return resolveOwner(wish, async path => {
+      const entry = this.#tree.get(this.#tree.resolve(path))
+      return entry?.type === 'file' ? await readTreeText(this.#inputs.store, entry, this.#ctx) : undefined
+    })
+  }
+
+  /** As BuildKit: what is missing is made 0755; what is there stays as it is. */
+  async #makeDirectory(path: string, wish: OwnerWish | undefined, createdBy: string): Promise<void> {
+    const owner = wish === undefined ? { uid: 0, gid: 0 } : await this.#owner(wish)
+    const parts = this.#tree
+      .resolve(path)
+      .split('/')
+      .filter(part => part !== '')
+    const missing = parts
+      .map((_, depth) => parts.slice(0, depth + 1).join('/'))
+      .filter(parent => !this.#tree.isDirectory(parent))
+    if (missing.length === 0) return this.#remember(createdBy)
+    refuseFiles(this.#tree, missing)
+    this.#add(
+      missing.map(parent => ({ type: 'directory', path: parent, mode: 0o755, ...owner })),
+      createdBy,
+    )
+  }
+
+  #remember(createdBy: string): void {
+    this.#history.push({ created_by: createdBy, empty_layer: true })
   }
 
   #add(entries: readonly TreeEntry[], createdBy: string): void {
@@ -99,6 +182,16 @@ class PlanRunner {
     const layers = splitLayers(entries, createdBy)
     this.#layers.push(...layers)
     this.#history.push(...layers)
+  }
+}
+
+function refuseFiles(tree: BuildTree, paths: readonly string[]): void {
+  for (const path of paths) {
+    const entry = tree.get(path)
+    if (entry === undefined) continue
+    throw new CloudimgError('CONTEXT_INVALID', `making directory "/${path}": a ${entry.type} is there`, {
+      hint: 'choose another WORKDIR',
+    })
   }
 }
 

@@ -1,5 +1,15 @@
+import { CloudimgError } from '../core/error.ts'
 import type { Digest } from '../core/digest.ts'
 import { compareBytes } from '../io/files.ts'
+import type { TarType } from '../io/tar.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+
+/** A tar in the store: a layer of a base image, or an archive that ADD unpacks. */
+export interface StoredTar {
+  readonly blob: Descriptor
+  /** Of the plain tar. */
+  readonly diffId: Digest
+}
 
 /** Where a file's bytes come from when its layer is made. */
 export type Content =
@@ -9,6 +19,8 @@ export type Content =
   | { readonly from: 'memory'; readonly bytes: Buffer }
   /** In the blob pool: a verified download. */
   | { readonly from: 'pool'; readonly digest: Digest }
+  /** Bytes of the plain tar, from `offset` on. */
+  | { readonly from: 'tar'; readonly tar: StoredTar; readonly offset: number }
 
 interface EntryAttributes {
   /** Relative to the tree's root, no leading or trailing slash. */
@@ -16,13 +28,23 @@ interface EntryAttributes {
   readonly mode: number
   readonly uid: number
   readonly gid: number
+  /** By full name: `security.capability`. */
+  readonly xattrs?: Readonly<Record<string, Buffer>>
 }
 
 export type TreeFile = EntryAttributes & { readonly type: 'file'; readonly size: number; readonly content: Content }
 export type TreeDirectory = EntryAttributes & { readonly type: 'directory' }
 export type TreeSymlink = EntryAttributes & { readonly type: 'symlink'; readonly linkTarget: string }
+/** A device or pipe: base images may have them. */
+export type TreeSpecial = EntryAttributes & {
+  readonly type: Extract<TarType, 'character-device' | 'block-device' | 'fifo'>
+  readonly deviceMajor?: number
+  readonly deviceMinor?: number
+}
 /** What one instruction adds to a tree, and what a layer carries. */
-export type TreeEntry = TreeFile | TreeDirectory | TreeSymlink
+export type TreeEntry = TreeFile | TreeDirectory | TreeSymlink | TreeSpecial
+
+const maxLinks = 255
 
 /** The tree so far, as names and attributes: what COPY's rules ask about, and what the last layer describes. */
 export class BuildTree {
@@ -35,6 +57,40 @@ export class BuildTree {
 
   isDirectory(path: string): boolean {
     return path === '' || this.#entries.get(path)?.type === 'directory'
+  }
+
+  /** A tree of its own, with the same entries. */
+  clone(): BuildTree {
+    const copy = new BuildTree()
+    for (const entry of this.#entries.values()) copy.put(entry)
+    return copy
+  }
+
+  /**
+   * The path behind all symbolic links, which never lead out of the tree; parts that are not there are kept as they are.
+   * @throws CONTEXT_INVALID for links in a circle.
+   */
+  resolve(path: string): string {
+    const queue = path.split('/')
+    let done: string[] = []
+    for (let links = 0; queue.length > 0;) {
+      const part = queue.shift()!
+      if (part === '' || part === '.') continue
+      if (part === '..') {
+        done.pop()
+        continue
+      }
+      const entry = this.#entries.get([...done, part].join('/'))
+      if (entry?.type !== 'symlink') {
+        done.push(part)
+        continue
+      }
+      if (++links > maxLinks)
+        throw new CloudimgError('CONTEXT_INVALID', `looking for "/${path}": its symbolic links lead in a circle`)
+      if (entry.linkTarget.startsWith('/')) done = []
+      queue.unshift(...entry.linkTarget.split('/'))
+    }
+    return done.join('/')
   }
 
   /** A file or link takes the place of another; a directory over a directory keeps its children. */

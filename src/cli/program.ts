@@ -177,6 +177,7 @@ function addArchiveCommands(program: Command, act: Act): void {
     .description('write images into one archive that podman, ctr and docker load')
     .option('-o, --output <path>', 'file to write; stdout unless told')
     .addOption(new Option('--format <form>', 'the archive’s form').choices(['hybrid', 'oci-dir']).default('hybrid'))
+    .option('--pull', 'take the image from its registry, also where the store has it')
     .option('--platform <platforms>', 'only these, separated by commas; all unless told', gather)
     .addHelpText(
       'after',
@@ -248,6 +249,8 @@ function addBuildCommands(program: Command, act: Act): void {
         .default('auto'),
     )
     .option('--no-installer', 'leave scripts/cloudimg-node out of the image')
+    .option('--target <stage>', 'the stage to build, by name or number; the last one unless told')
+    .option('--pull', 'ask the registry for images that the lock does not pin, also where the store has them')
     .option('--plan', 'show what would be done, and do nothing')
     .addHelpText(
       'after',
@@ -317,6 +320,7 @@ function addRunCommands(program: Command, act: Act): void {
     .option('--ask-sudo-password', 'ask for the sudo password')
     .option('--timeout <seconds>', 'for one node to come up (default: 900)', positiveInteger)
     .option('--concurrency <number>', 'hosts worked on at once (default: 10)', positiveInteger)
+    .option('--pull', 'take the image from its registry, also where the store has it')
     .option('--dry-run', 'show every step, change nothing')
     .option('--exit-code', 'with --dry-run: exit with 9 where something would change')
     .addOption(new Option('--allow-stand-in', 'deploy the k3s of the tests, which runs nothing').hideHelp())

@@ -370,3 +370,8 @@ class ByteQueue {
     while (await this.#more()) this.#chunk = Buffer.alloc(0)
   }
 }
+
+/** Whether a tar may begin with that block: its checksum is right. */
+export function isTarHeader(block: Buffer): boolean {
+  return block.length === tarBlock && !isZero(block) && new Header(block, 0).cksumValid
+}

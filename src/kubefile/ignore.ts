@@ -30,6 +30,11 @@ export function parseIgnore(text: string): IgnoreRules {
     .flatMap((line, index) => (line.startsWith('#') || line.trim() === '' ? [] : [parseRule(line.trim(), index + 1)]))
 }
 
+/** One pattern each, as `--exclude` and `--parents` take them: nothing is a comment. @throws KUBEFILE_INVALID, CONTEXT_INVALID. */
+export function parsePatterns(patterns: readonly string[]): IgnoreRules {
+  return patterns.map((pattern, index) => parseRule(pattern, index + 1))
+}
+
 /** Files and directories follow the same rules: a rule for a directory holds for all below it. */
 export function isIgnored(rules: IgnoreRules, path: string): boolean {
   const last = rules.findLast(rule => walk(rule.tokens, path).matches)

@@ -44,21 +44,21 @@ const chown: FlagSpec = {
 const chmod: FlagSpec = {
   name: 'chmod',
   value: 'text',
-  summary: 'mode of what is copied, files and directories: octal (u=rwX,go=rX is understood but not built yet)',
+  summary: 'mode of what is copied, files and directories: octal, or symbols as u=rwX,go=rX',
   support: 'built',
 }
 const link: FlagSpec = {
   name: 'link',
   value: 'boolean',
-  summary: 'a layer that does not depend on the layers below it',
-  support: 'parsed',
+  summary: 'a layer that does not depend on the layers below it: no link of theirs is followed, parents are made anew',
+  support: 'built',
 }
 const exclude: FlagSpec = {
   name: 'exclude',
   value: 'text',
   isRepeatable: true,
   summary: 'a pattern, as in .dockerignore, of what is not copied',
-  support: 'parsed',
+  support: 'built',
 }
 
 const word = { flags: [], split: 'words', json: 'never', expands: true, max: Infinity } as const
@@ -69,7 +69,7 @@ const specs: readonly InstructionSpec[] = [
   {
     ...word,
     kind: 'FROM',
-    flags: [{ name: 'platform', value: 'text', summary: 'platform of the base image', support: 'parsed' }],
+    flags: [{ name: 'platform', value: 'text', summary: 'platform of the base image', support: 'built' }],
     min: 1,
     max: 3,
     usage: 'FROM [--platform=PLATFORM] IMAGE [AS NAME]',
@@ -95,12 +95,17 @@ const specs: readonly InstructionSpec[] = [
         name: 'from',
         value: 'text',
         summary: 'stage or image to copy from, instead of the context',
-        support: 'parsed',
+        support: 'built',
       },
       chown,
       chmod,
       link,
-      { name: 'parents', value: 'boolean', summary: 'keep the directories of the sources', support: 'parsed' },
+      {
+        name: 'parents',
+        value: 'boolean',
+        summary: 'keep the directories of the sources, from a /./ on',
+        support: 'built',
+      },
       exclude,
     ],
     min: 2,
@@ -117,9 +122,9 @@ const specs: readonly InstructionSpec[] = [
       chown,
       chmod,
       link,
-      { name: 'checksum', value: 'text', summary: 'sha256:… that a remote file must have', support: 'parsed' },
+      { name: 'checksum', value: 'text', summary: 'sha256:… that a remote file must have', support: 'built' },
       { name: 'keep-git-dir', value: 'boolean', summary: 'keep .git of a git source', support: 'parsed' },
-      { name: 'unpack', value: 'boolean', summary: 'unpack archives; without it they stay whole', support: 'parsed' },
+      { name: 'unpack', value: 'boolean', summary: 'unpack archives; without it they stay whole', support: 'built' },
       exclude,
     ],
     min: 2,
@@ -127,7 +132,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'ADD [FLAGS] SOURCE… TARGET',
     summary: 'as COPY, and from URLs',
     example: 'ADD --checksum=sha256:… https://example.com/charts.tgz charts/',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...command,
@@ -198,7 +203,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'ENTRYPOINT COMMAND',
     summary: 'the program of the image; CMD becomes its arguments',
     example: 'ENTRYPOINT ["/bin/k3s"]',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...line,
@@ -206,7 +211,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'WORKDIR DIRECTORY',
     summary: 'the directory in which later instructions work; created where it is missing',
     example: 'WORKDIR /manifests',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...line,
@@ -214,7 +219,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'USER USER[:GROUP]',
     summary: 'who runs later commands and the image',
     example: 'USER 1000:1000',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...word,
@@ -223,7 +228,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'EXPOSE PORT[/PROTOCOL]…',
     summary: 'ports that the image listens on',
     example: 'EXPOSE 6443/tcp',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...word,
@@ -233,7 +238,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'VOLUME PATH…',
     summary: 'directories that outlive a container',
     example: 'VOLUME /var/lib/rancher',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...line,
@@ -241,7 +246,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'STOPSIGNAL SIGNAL',
     summary: 'the signal that stops a container of the image',
     example: 'STOPSIGNAL SIGTERM',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...command,
@@ -250,7 +255,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'SHELL ["PROGRAM", "ARGUMENT"…]',
     summary: 'the shell of the shell form',
     example: 'SHELL ["/bin/bash", "-c"]',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...line,
@@ -258,7 +263,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'ONBUILD INSTRUCTION',
     summary: 'an instruction for the builds that begin FROM this image',
     example: 'ONBUILD COPY manifests/ manifests/',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...line,
@@ -267,22 +272,22 @@ const specs: readonly InstructionSpec[] = [
     usage: 'MAINTAINER NAME',
     summary: 'the author; LABEL org.opencontainers.image.authors says the same',
     example: 'MAINTAINER Edge Team <edge@example.com>',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...command,
     kind: 'HEALTHCHECK',
     flags: [
-      { name: 'interval', value: 'text', summary: 'time between two checks', support: 'parsed' },
-      { name: 'timeout', value: 'text', summary: 'time after which a check has failed', support: 'parsed' },
-      { name: 'start-period', value: 'text', summary: 'time in which failures do not count', support: 'parsed' },
-      { name: 'start-interval', value: 'text', summary: 'time between two checks in that period', support: 'parsed' },
-      { name: 'retries', value: 'text', summary: 'failures that make it unhealthy', support: 'parsed' },
+      { name: 'interval', value: 'text', summary: 'time between two checks', support: 'built' },
+      { name: 'timeout', value: 'text', summary: 'time after which a check has failed', support: 'built' },
+      { name: 'start-period', value: 'text', summary: 'time in which failures do not count', support: 'built' },
+      { name: 'start-interval', value: 'text', summary: 'time between two checks in that period', support: 'built' },
+      { name: 'retries', value: 'text', summary: 'failures that make it unhealthy', support: 'built' },
     ],
     usage: 'HEALTHCHECK [FLAGS] CMD COMMAND | NONE',
     summary: 'how to tell whether a container of the image is well',
     example: 'HEALTHCHECK --interval=30s CMD k3s kubectl get --raw /readyz',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...word,

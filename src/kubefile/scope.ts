@@ -34,10 +34,14 @@ export function globalScope(request: ScopeRequest): Scope {
   return scopeOf({ request, predefined, inherit: name => predefined.get(name) }, new Map(), new Map())
 }
 
-/** The scope behind a FROM; `env` is what the base image or earlier stage brings. */
-export function stageScope(global: Scope, env: Iterable<readonly [string, string]> = []): Scope {
+/** The scope behind a FROM; `env` is what the base image or earlier stage brings, `args` what an earlier stage does. */
+export function stageScope(
+  global: Scope,
+  env: Iterable<readonly [string, string]> = [],
+  args: ReadonlyMap<string, string> = new Map(),
+): Scope {
   const { request, lookup } = global
-  return scopeOf({ request, predefined: predefinedArgs(request), inherit: lookup }, new Map(), new Map(env))
+  return scopeOf({ request, predefined: predefinedArgs(request), inherit: lookup }, args, new Map(env))
 }
 
 /** Where values come from that no instruction in the scope gives. */

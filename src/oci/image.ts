@@ -32,6 +32,21 @@ export interface ContainerConfig {
   readonly WorkingDir?: string
   readonly Labels?: Readonly<Record<string, string>>
   readonly StopSignal?: string
+  /** Docker's, beyond image-spec; podman and docker read them. */
+  readonly Healthcheck?: Healthcheck
+  readonly OnBuild?: readonly string[]
+  readonly Shell?: readonly string[]
+}
+
+/** Times in nanoseconds. */
+export interface Healthcheck {
+  /** `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", script]`. */
+  readonly Test: readonly string[]
+  readonly Interval?: number
+  readonly Timeout?: number
+  readonly StartPeriod?: number
+  readonly StartInterval?: number
+  readonly Retries?: number
 }
 
 export interface HistoryEntry {

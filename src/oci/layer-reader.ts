@@ -20,26 +20,30 @@ export async function openLayerTar(
   if (compression === undefined)
     throw new CloudimgError('IMAGE_INVALID', `reading ${what}: "${layer.mediaType}" is no file system layer`)
   const body = await source.open(layer, ctx)
-  return bounded(decompress(body as AsyncIterable<Buffer>, compression, what), layer.size, body, what)
+  return closing(boundedUnpacking(decompress(body as AsyncIterable<Buffer>, compression, what), layer.size, what), body)
 }
 
-async function* bounded(
+async function* closing(source: AsyncIterable<Buffer>, body: Readable): AsyncGenerator<Buffer> {
+  try {
+    yield* source
+  } finally {
+    body.destroy()
+  }
+}
+
+/** What comes out of `packed` bytes, as far as it may. @throws UNSAFE_ARCHIVE for a bomb. */
+export async function* boundedUnpacking(
   source: AsyncIterable<Buffer>,
   packed: number,
-  body: Readable,
   what: string,
 ): AsyncGenerator<Buffer> {
   const most = Math.min(limits.archiveBytes, 64 * MiB + packed * limits.decompressionRatio)
   let size = 0
-  try {
-    for await (const chunk of source) {
-      size += chunk.length
-      if (size > most)
-        throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: ${packed} bytes unpack to more than ${most}`)
-      yield chunk
-    }
-  } finally {
-    body.destroy()
+  for await (const chunk of source) {
+    size += chunk.length
+    if (size > most)
+      throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: ${packed} bytes unpack to more than ${most}`)
+    yield chunk
   }
 }
 

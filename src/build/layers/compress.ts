@@ -1,10 +1,12 @@
-import { open } from 'node:fs/promises'
 import { zstdCompressSync, constants, gzip } from 'node:zlib'
 import { promisify } from 'node:util'
 import { KiB, MiB } from '../../core/bytes.ts'
+import type { Context } from '../../core/context.ts'
 import { sniffCompression } from '../../io/compression.ts'
 import { frameBytes, zstdFrame } from '../../io/zstd.ts'
+import type { Store } from '../../oci/store/store.ts'
 import type { TreeFile } from '../tree.ts'
+import { readTreeSample } from '../tree-content.ts'
 import { bytesOf, type LayerSpec } from './layer-spec.ts'
 
 /** What compressible layers are packed with; incompressible ones are plain tars whatever is asked for. */
@@ -18,7 +20,7 @@ const sampleBytes = 256 * KiB
 const samples = 5
 
 /** Whether packing would save a tenth: judged by samples spread over the layer, so that no large file is read for it. */
-export async function isCompressible(spec: LayerSpec): Promise<boolean> {
+export async function isCompressible(store: Store, spec: LayerSpec, ctx: Context): Promise<boolean> {
   if (bytesOf(spec) < smallestWorthwhile) return false
   const files = spec.entries.filter((entry): entry is TreeFile => entry.type === 'file' && entry.size > 0)
   const parts: Buffer[] = []
@@ -26,7 +28,7 @@ export async function isCompressible(spec: LayerSpec): Promise<boolean> {
   for (let sample = 0, at = 0, index = 0; sample < samples && index < files.length; sample++) {
     const wanted = sample * step
     while (index < files.length - 1 && at + files[index]!.size <= wanted) at += files[index++]!.size
-    parts.push(await readSample(files[index]!, Math.max(0, Math.floor(wanted - at))))
+    parts.push(await readSample(store, files[index]!, Math.max(0, Math.floor(wanted - at)), ctx))
   }
   const [compressed, plain] = parts.reduce(([a, b], part) => [a + packedSize(part), b + part.length], [0, 0])
   return plain > 0 && compressed <= plain * worthwhileRatio
@@ -37,18 +39,10 @@ function packedSize(part: Buffer): number {
   return zstdCompressSync(part, { params: { [constants.ZSTD_c_compressionLevel]: 1 } }).length
 }
 
-async function readSample(file: TreeFile, offset: number): Promise<Buffer> {
+async function readSample(store: Store, file: TreeFile, offset: number, ctx: Context): Promise<Buffer> {
   // What comes from the download cache are release artifacts: archives and self-extracting programs.
   if (file.content.from === 'pool') return Buffer.from([0x28, 0xb5, 0x2f, 0xfd])
-  if (file.content.from === 'memory') return file.content.bytes.subarray(offset, offset + sampleBytes)
-  const handle = await open(file.content.path, 'r')
-  try {
-    const buffer = Buffer.alloc(Math.min(sampleBytes, Math.max(0, file.size - offset)))
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset)
-    return buffer.subarray(0, bytesRead)
-  } finally {
-    await handle.close()
-  }
+  return await readTreeSample(store, file, { offset, length: sampleBytes }, ctx)
 }
 
 const gzipMember = promisify(gzip)

@@ -48,9 +48,11 @@ export function layerKey(
 }
 
 function keyParts(entry: TreeEntry): readonly (string | number)[] {
-  const base = [entry.type, entry.path, entry.mode, entry.uid, entry.gid]
+  const xattrs = Object.entries(entry.xattrs ?? {}).flatMap(([name, value]) => [name, value.toString('hex')])
+  const base = [entry.type, entry.path, entry.mode, entry.uid, entry.gid, ...xattrs]
   if (entry.type === 'directory') return base
   if (entry.type === 'symlink') return [...base, entry.linkTarget]
+  if (entry.type !== 'file') return [...base, entry.deviceMajor ?? 0, entry.deviceMinor ?? 0]
   switch (entry.content.from) {
     case 'context':
       return [...base, entry.size, entry.content.path, entry.content.identity]
@@ -58,6 +60,8 @@ function keyParts(entry: TreeEntry): readonly (string | number)[] {
       return [...base, createHash('sha256').update(entry.content.bytes).digest('hex')]
     case 'pool':
       return [...base, entry.size, entry.content.digest]
+    case 'tar':
+      return [...base, entry.size, entry.content.tar.diffId, entry.content.offset]
   }
 }
 

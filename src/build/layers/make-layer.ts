@@ -13,7 +13,8 @@ import { type Descriptor, mediaTypes } from '../../oci/descriptor.ts'
 import { blobPath } from '../../oci/store/layout.ts'
 import type { Segment } from '../../oci/store/recipe.ts'
 import type { Store } from '../../oci/store/store.ts'
-import type { TreeEntry } from '../tree.ts'
+import type { TreeEntry, TreeFile } from '../tree.ts'
+import { readContent } from '../tree-content.ts'
 import { type Compression, compressChunks, isCompressible } from './compress.ts'
 import type { BuiltLayer } from './layer-cache.ts'
 import type { LayerSpec } from './layer-spec.ts'
@@ -43,7 +44,8 @@ export async function makeLayer(
     spec.entries.some(entry => entry.type === 'file') &&
     spec.entries.every(entry => entry.type !== 'file' || entry.content.from === 'pool')
   if (isRecipe) return makeRecipe(store, spec, options, files, ctx, onProgress)
-  const pack = options.compression !== 'none' && (await isCompressible(spec)) ? options.compression : undefined
+  const pack =
+    options.compression !== 'none' && (await isCompressible(store, spec, ctx)) ? options.compression : undefined
   const diff = createHash('sha256')
   const tar = hashed(coalesce(counted(tarBytes(store, spec, options, files, ctx), onProgress)), diff)
   if (pack === undefined) {
@@ -137,7 +139,7 @@ async function* tarBytes(
     if (entry.type !== 'file') continue
     if (entry.content.from === 'pool') files[entry.path] = entry.content.digest
     const wanted = entry.content.from !== 'pool' && options.wantsDigest(entry.path) ? createHash('sha256') : undefined
-    for await (const chunk of contentOf(store, entry)) {
+    for await (const chunk of contentOf(store, entry, ctx)) {
       wanted?.update(chunk)
       yield chunk
     }
@@ -157,20 +159,15 @@ function headerOf(entry: TreeEntry, epoch: number): Buffer {
     mtime: epoch,
     size: entry.type === 'file' ? entry.size : 0,
     ...(entry.type === 'symlink' ? { linkTarget: entry.linkTarget } : {}),
+    ...('deviceMajor' in entry ? { deviceMajor: entry.deviceMajor ?? 0, deviceMinor: entry.deviceMinor ?? 0 } : {}),
+    ...(entry.xattrs === undefined ? {} : { xattrs: entry.xattrs }),
   })
 }
 
-async function* contentOf(store: Store, entry: Extract<TreeEntry, { type: 'file' }>): AsyncGenerator<Buffer> {
-  switch (entry.content.from) {
-    case 'memory':
-      yield entry.content.bytes
-      return
-    case 'pool':
-      yield* readFileRange(blobPath(store.layout, entry.content.digest), 0, entry.size)
-      return
-    case 'context':
-      yield* unchangedFile(entry.content.path, entry.size)
-  }
+function contentOf(store: Store, entry: TreeFile, ctx: Context): AsyncIterable<Buffer> {
+  const { content, size } = entry
+  if (content.from === 'context') return unchangedFile(content.path, size)
+  return readContent(store, entry, { offset: 0, length: size }, ctx)
 }
 
 // Up to this size one synchronous read is far quicker than open, read and close through the thread pool.

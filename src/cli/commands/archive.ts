@@ -12,13 +12,14 @@ import { saveArchive } from '../../oci/archive/save-archive.ts'
 import { saveDirectory } from '../../oci/archive/save-directory.ts'
 import { copyImage } from '../../oci/copy.ts'
 import type { Store } from '../../oci/store/store.ts'
-import { findImage } from '../image-argument.ts'
+import { bringImage } from '../bring-image.ts'
 import type { Session } from '../session.ts'
 
 export interface SaveFlags {
   readonly output?: string
   readonly format: 'hybrid' | 'oci-dir'
   readonly platforms: readonly Platform[] | undefined
+  readonly pull?: boolean
 }
 
 /** `cloudimg save REF…`: one archive that podman, ctr and docker load, or an OCI layout directory. */
@@ -27,7 +28,7 @@ export async function save(session: Session, references: readonly string[], flag
   const store = await session.store()
   const roots: ArchiveRoot[] = []
   for (const reference of references) {
-    const { ref, descriptor } = await findImage(store, reference, ctx)
+    const { ref, descriptor } = await bringImage(session, reference, flags.pull === true)
     roots.push({ name: ref, descriptor, ...(flags.platforms === undefined ? {} : { platforms: flags.platforms }) })
   }
   if (flags.format === 'oci-dir') {

@@ -4,8 +4,8 @@ import { buffer } from 'node:stream/consumers'
 import { buildImage, type BuildResult, planPlatforms, readKubefile } from '../../build/build-image.ts'
 import { openContext } from '../../build/context.ts'
 import type { Compression } from '../../build/layers/compress.ts'
-import { openTemplates } from '../../build/lay-template.ts'
 import { formatPlan } from '../../build/plan-text.ts'
+import { type BuildSources, openSources } from '../../build/sources.ts'
 import { formatBytes } from '../../core/bytes.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { hostPlatform, type Platform } from '../../core/platform.ts'
@@ -13,6 +13,8 @@ import { familiarReference, parseReference } from '../../core/reference.ts'
 import { limits } from '../../io/limits.ts'
 import { statIfPresent, withFileErrors } from '../../io/files.ts'
 import { mediaTypes } from '../../oci/descriptor.ts'
+import { systemCredentials } from '../../oci/remote/credentials.ts'
+import { remoteRepository } from '../../oci/remote/registry.ts'
 import { readConfigFile } from '../config-file.ts'
 import type { Session } from '../session.ts'
 
@@ -29,6 +31,8 @@ export interface BuildFlags {
   readonly collect: 'auto' | 'never'
   readonly installer: boolean
   readonly plan?: boolean
+  readonly target?: string
+  readonly pull?: boolean
 }
 
 /** `cloudimg build CONTEXT`: every platform, one index, then the tags. */
@@ -40,35 +44,53 @@ export async function build(session: Session, contextDirectory: string, flags: B
   const platforms = flags.platforms ?? [hostPlatform()]
   const buildArgs = parseBuildArgs(flags.buildArg ?? [], terminal.env)
   const kubefile = { filename: file === '-' ? 'stdin' : file, source }
+  const wishes = { platforms, buildArgs, target: flags.target }
   if (flags.plan === true) {
-    const plans = planPlatforms(readKubefile(kubefile, ctx), platforms, buildArgs)
+    // Most plans name no image: those need no store.
+    const images = {
+      open: async (...args: Parameters<BuildSources['images']['open']>) =>
+        (await sourcesOf(session, contextDirectory, file, flags)).images.open(...args),
+    }
+    const plans = await planPlatforms(readKubefile(kubefile, ctx), wishes, images, ctx)
     session.answer({ plans }, () => plans.map(formatPlan).join('\n\n'))
     return
   }
   const store = await session.store()
   const context = await openContext(contextDirectory, file === '-' ? undefined : file)
-  const templates = await openTemplates({
-    store,
-    contextDirectory,
-    mirrors: [...(flags.mirror ?? []), ...(await readConfigFile(terminal.env)).mirrors],
-    lock: { path: lockPath(file, flags.lockFile), locked: flags.locked === true },
-    offline: flags.offline === true,
-  })
+  const sources = await sourcesOf(session, contextDirectory, file, flags)
   const options = {
     epoch: sourceDateEpoch(terminal.env),
     compression: flags.compression,
     collect: flags.collect,
     installer: flags.installer,
   }
-  const result = await buildImage({ kubefile, context, platforms, buildArgs, tags, templates, options }, store, ctx)
+  const result = await buildImage({ kubefile, context, ...wishes, tags, sources, options }, store, ctx)
   const compressed = result.platforms.some(({ layers }) =>
     layers.some(({ mediaType }) => mediaType === mediaTypes.layerZstd),
   )
-  const { path, changed } = await templates.finish({ compressed }, ctx)
+  const { path, changed } = await sources.finish({ compressed }, ctx)
   const names = tags.map(familiarReference)
   session.answer({ ...result, lock: { path, changed }, tags: names }, () =>
     session.quiet ? result.index : describe(result, names),
   )
+}
+
+async function sourcesOf(
+  session: Session,
+  contextDirectory: string,
+  file: string,
+  flags: Pick<BuildFlags, 'mirror' | 'lockFile' | 'locked' | 'offline' | 'pull'>,
+): Promise<BuildSources> {
+  const credentials = systemCredentials()
+  return await openSources({
+    store: await session.store(),
+    contextDirectory,
+    mirrors: [...(flags.mirror ?? []), ...(await readConfigFile(session.terminal.env)).mirrors],
+    lock: { path: lockPath(file, flags.lockFile), locked: flags.locked === true },
+    offline: flags.offline === true,
+    pull: flags.pull === true,
+    openRepository: ref => remoteRepository(ref, { credentials }),
+  })
 }
 
 /** `-f`, or Kubefile in the context. */

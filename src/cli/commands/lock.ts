@@ -1,9 +1,13 @@
 import { formatLockDifference } from '../../artifact/lock.ts'
 import { isNamed } from '../../artifact/lock-view.ts'
 import { planPlatforms, readKubefile } from '../../build/build-image.ts'
-import { openTemplates } from '../../build/lay-template.ts'
+import type { BuildPlan } from '../../build/plan.ts'
+import { type BuildSources, openSources } from '../../build/sources.ts'
+import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { hostPlatform } from '../../core/platform.ts'
+import { systemCredentials } from '../../oci/remote/credentials.ts'
+import { remoteRepository } from '../../oci/remote/registry.ts'
 import { readConfigFile } from '../config-file.ts'
 import type { Session } from '../session.ts'
 import { type BuildFlags, findKubefile, lockPath, parseBuildArgs, readSource } from './build.ts'
@@ -23,25 +27,37 @@ export async function lock(session: Session, contextDirectory: string, flags: Lo
       hint: 'name one with --lock-file',
     })
   const kubefile = readKubefile({ filename: file, source: await readSource(file, terminal.stdin) }, ctx)
-  const plans = planPlatforms(
-    kubefile,
-    flags.platforms ?? [hostPlatform()],
-    parseBuildArgs(flags.buildArg ?? [], terminal.env),
-  )
   const names = flags.update ?? []
-  const templates = await openTemplates({
+  const credentials = systemCredentials()
+  const sources = await openSources({
     store: await session.store(),
     contextDirectory,
     mirrors: [...(flags.mirror ?? []), ...(await readConfigFile(terminal.env)).mirrors],
     lock: { path, update: entry => names.some(name => isNamed(entry, name)) },
     offline: false,
+    pull: false,
+    openRepository: ref => remoteRepository(ref, { credentials }),
   })
-  for (const { platform, steps } of plans) {
-    for (const step of steps)
-      if (step.kind === 'template') await templates.lay(step.template, step.version, platform, ctx)
+  const wishes = {
+    platforms: flags.platforms ?? [hostPlatform()],
+    buildArgs: parseBuildArgs(flags.buildArg ?? [], terminal.env),
   }
-  const { changed, difference } = await templates.finish({ prune: flags.prune === true }, ctx)
+  for (const plan of await planPlatforms(kubefile, wishes, sources.images, ctx)) await pin(plan, sources, ctx)
+  const { changed, difference } = await sources.finish({ prune: flags.prune === true }, ctx)
   session.answer({ path, changed, difference }, () =>
     changed ? formatLockDifference(difference).join('\n') : `${path}: nothing to change`,
   )
+}
+
+/** Looks up what the plan takes from outside, which pins it. */
+async function pin(plan: BuildPlan, sources: BuildSources, ctx: Context): Promise<void> {
+  for (const { platform, steps } of plan.stages) {
+    for (const step of steps) {
+      if (step.kind === 'template') await sources.templates.lay(step.template, step.version, platform, ctx)
+      if (step.kind !== 'copy') continue
+      const { origin } = step
+      if (origin.from === 'image') await sources.images.open({ image: origin.image, platform }, ctx)
+      for (const item of step.sources) if (item.kind === 'url') await sources.fetch(item.url, item.checksum, ctx)
+    }
+  }
 }

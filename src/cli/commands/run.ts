@@ -4,7 +4,7 @@ import { openDeployImage } from '../../deploy/store-image.ts'
 import type { RunOptions } from '../../deploy/options.ts'
 import { CloudimgError } from '../../core/error.ts'
 import type { SshOptions } from '../../host/openssh.ts'
-import { findImage } from '../image-argument.ts'
+import { bringImage } from '../bring-image.ts'
 import { askSecret } from '../secret-input.ts'
 import type { Session } from '../session.ts'
 
@@ -24,12 +24,13 @@ export interface RunFlags {
   readonly allowStandIn?: boolean
   readonly dryRun?: boolean
   readonly exitCode?: boolean
+  readonly pull?: boolean
 }
 
 /** `cloudimg run REF`: hosts become the cluster that the image holds, or are found to be one. */
 export async function run(session: Session, reference: string, flags: RunFlags): Promise<number> {
   const store = await session.store()
-  const { ref, descriptor } = await findImage(store, reference, session.ctx)
+  const { ref, descriptor } = await bringImage(session, reference, flags.pull === true)
   const image = await openDeployImage(store, ref, descriptor, session.ctx)
   const options: RunOptions = { image, ...(await hostOptions(session, flags)) }
   if (flags.dryRun === true) {

@@ -1,0 +1,199 @@
+import { Readable } from 'node:stream'
+import { offlineErrorFor } from '../artifact/fetch.ts'
+import type { LockView } from '../artifact/lock-view.ts'
+import { type Context, withTask } from '../core/context.ts'
+import { type Digest, digestOf } from '../core/digest.ts'
+import { CloudimgError } from '../core/error.ts'
+import { familiarReference, parseReference, type Reference } from '../core/reference.ts'
+import { readFileIfPresent, statIfPresent } from '../io/files.ts'
+import { limits } from '../io/limits.ts'
+import { copyImage } from '../oci/copy.ts'
+import { type Descriptor, isIndexType, isManifestType, layerCompression, mediaTypes } from '../oci/descriptor.ts'
+import { imageFor, type PlatformImage, readDocument } from '../oci/document.ts'
+import type { BlobReader, ImageSource } from '../oci/ends.ts'
+import { mergeLayers } from '../oci/layer-reader.ts'
+import { blobPath } from '../oci/store/layout.ts'
+import type { Store } from '../oci/store/store.ts'
+import { baseKey } from './plan-build.ts'
+import type { BaseImageName } from './plan.ts'
+import { treeOfTars } from './stored-tar.ts'
+import type { BuildTree, StoredTar } from './tree.ts'
+
+/** An image that a build begins with or copies from, whole in the store. */
+export interface BaseImage extends PlatformImage {
+  /** As it was asked for, in full. */
+  readonly name: string
+  /** Of the index, or of the manifest where the name has no index. */
+  readonly root: Digest
+  /** Read once, when it is first asked for. */
+  tree(): Promise<BuildTree>
+}
+
+export interface BaseImages {
+  /** @throws IMAGE_NOT_FOUND, PLATFORM_MISSING, OFFLINE, LOCK_MISMATCH, the registry's errors. */
+  open(name: BaseImageName, ctx: Context): Promise<BaseImage>
+}
+
+export interface BaseImagesOptions {
+  readonly store: Store
+  readonly lock: LockView
+  readonly offline: boolean
+  /** Ask the registry for what the lock does not pin, also where the store has an image of that name. */
+  readonly pull: boolean
+  readonly openRepository: (ref: Reference) => ImageSource
+}
+
+/** The store comes first, then the registry; a name is resolved once for all platforms, and pinned. */
+export function openBaseImages(options: BaseImagesOptions): BaseImages {
+  return new Images(options)
+}
+
+class Images implements BaseImages {
+  readonly #options: BaseImagesOptions
+  readonly #roots = new Map<string, Promise<Descriptor>>()
+  readonly #images = new Map<string, Promise<BaseImage>>()
+
+  constructor(options: BaseImagesOptions) {
+    this.#options = options
+  }
+
+  open(name: BaseImageName, ctx: Context): Promise<BaseImage> {
+    const key = baseKey(name)
+    const opened = this.#images.get(key) ?? this.#open(name, ctx)
+    this.#images.set(key, opened)
+    return opened
+  }
+
+  async #open({ image: name, platform }: BaseImageName, ctx: Context): Promise<BaseImage> {
+    const ref = parseReference(name)
+    const resolving = this.#roots.get(name) ?? this.#resolve(name, ref, ctx)
+    this.#roots.set(name, resolving)
+    const root = await resolving
+    const image = await imageFor(this.#reader(ref), root, platform, ctx)
+    await this.#bring(ref, image, ctx)
+    refuseStrangeLayers(name, image)
+    return { ...image, name, root: root.digest, tree: once(() => this.#readTree(name, image, ctx)) }
+  }
+
+  /** The index or manifest that the name stands for. */
+  async #resolve(name: string, ref: Reference, ctx: Context): Promise<Descriptor> {
+    const { store, lock, pull } = this.#options
+    const pinned = ref.digest ?? lock.find('image', name, 'any')?.digest
+    if (pinned !== undefined) return await this.#findDigest(name, ref, pinned, ctx)
+    const local = pull ? undefined : await store.resolve(name, ctx)
+    const root = local ?? (await this.#fromRegistry(ref, ref.tag ?? 'latest', ctx))
+    lock.record({ kind: 'image', locator: name, platform: 'any', digest: root.digest }, ctx)
+    return root
+  }
+
+  async #findDigest(name: string, ref: Reference, digest: Digest, ctx: Context): Promise<Descriptor> {
+    const { store } = this.#options
+    const local = await findDocument(store, digest)
+    const named = ref.digest === undefined ? await store.resolve(name, ctx) : undefined
+    if (named !== undefined && named.digest !== digest) {
+      ctx.events({
+        kind: 'warning',
+        code: 'pinned-image',
+        message: `the lock has "${familiarReference(ref)}" as ${digest}, which the build uses; the store has ${named.digest}`,
+        hint: `to take the other one, run cloudimg lock --update ${name}`,
+      })
+    }
+    return local ?? (await this.#fromRegistry(ref, digest, ctx))
+  }
+
+  /** The document itself is kept: the next build finds it by the digest that the lock has. */
+  async #fromRegistry(ref: Reference, name: string, ctx: Context): Promise<Descriptor> {
+    const { store, offline } = this.#options
+    if (offline) throw offlineErrorFor([`image ${familiarReference(ref)}`])
+    const repository = this.#options.openRepository(ref)
+    const root = await repository.resolve(name, ctx)
+    if (root === undefined) {
+      throw new CloudimgError(
+        'IMAGE_NOT_FOUND',
+        `looking for "${familiarReference(ref)}": neither in the store nor at ${ref.registry}`,
+        {
+          hint: 'check the name, or build or load the image first',
+        },
+      )
+    }
+    const bytes = await readDocument(repository, root, ctx)
+    await store.write(root, { open: async () => Readable.from([bytes]) }, ctx)
+    return root
+  }
+
+  /** Whatever the store lacks is read from where the image came from. */
+  #reader(ref: Reference): BlobReader {
+    const { store, offline } = this.#options
+    return {
+      has: (blob, ctx) => store.has(blob, ctx),
+      open: async (blob, ctx, range) => {
+        if (await store.has(blob, ctx)) return await store.open(blob, ctx, range)
+        if (offline) throw offlineErrorFor([`image ${familiarReference(ref)}`])
+        return await this.#options.openRepository(ref).open(blob, ctx, range)
+      },
+    }
+  }
+
+  async #bring(ref: Reference, { descriptor, manifest }: PlatformImage, ctx: Context): Promise<void> {
+    const { store, offline } = this.#options
+    const blobs = [descriptor, manifest.config, ...manifest.layers]
+    const present = await Promise.all(blobs.map(blob => store.has(blob, ctx)))
+    if (!present.includes(false)) return
+    if (offline) throw offlineErrorFor([`image ${familiarReference(ref)}`])
+    await withTask(ctx, `image ${familiarReference(ref)}`, () =>
+      copyImage(this.#options.openRepository(ref), descriptor.digest, store, undefined, { referrers: false }, ctx),
+    )
+  }
+
+  async #readTree(name: string, image: PlatformImage, ctx: Context): Promise<BuildTree> {
+    const { layers } = image.manifest
+    return await withTask(ctx, `reading the tree of ${familiarReference(parseReference(name))}`, async () =>
+      treeOfTars(await mergeLayers(this.#options.store, layers, ctx), storedTars(image)),
+    )
+  }
+}
+
+/** An image's layers with their diff_ids. */
+export function storedTars({ manifest, config }: PlatformImage): readonly StoredTar[] {
+  return manifest.layers.map((blob, index) => ({ blob, diffId: config.rootfs.diff_ids[index]! }))
+}
+
+function refuseStrangeLayers(name: string, { manifest, config }: PlatformImage): void {
+  const strange = manifest.layers.find(layer => layerCompression(layer.mediaType) === undefined)
+  if (strange !== undefined) {
+    throw new CloudimgError('IMAGE_INVALID', `beginning with "${name}": "${strange.mediaType}" is no file system layer`)
+  }
+  const [layers, diffIds] = [manifest.layers.length, config.rootfs.diff_ids.length]
+  if (layers !== diffIds) {
+    throw new CloudimgError('IMAGE_INVALID', `beginning with "${name}": ${layers} layers, but ${diffIds} diff_ids`)
+  }
+}
+
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let running: Promise<T> | undefined
+  return () => (running ??= work())
+}
+
+/** A manifest or index that the pool has by its digest alone. */
+export async function findDocument(store: Store, digest: Digest): Promise<Descriptor | undefined> {
+  const path = blobPath(store.layout, digest)
+  const stats = await statIfPresent(path)
+  if (stats === undefined || stats.size > limits.manifestBytes) return undefined
+  const bytes = await readFileIfPresent(path)
+  if (bytes === undefined || digestOf(bytes) !== digest) return undefined
+  const mediaType = mediaTypeOf(bytes)
+  const isImage = mediaType !== undefined && (isIndexType(mediaType) || isManifestType(mediaType))
+  return isImage ? { mediaType, digest, size: bytes.length } : undefined
+}
+
+function mediaTypeOf(bytes: Buffer): string | undefined {
+  try {
+    const document = JSON.parse(bytes.toString('utf8')) as Readonly<Record<string, unknown>>
+    if (typeof document.mediaType === 'string') return document.mediaType
+    // image-spec leaves the field to the writer; Docker's documents always have it.
+    if (Array.isArray(document.manifests)) return mediaTypes.index
+    return Array.isArray(document.layers) ? mediaTypes.manifest : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,95 @@
+import { posix } from 'node:path'
+import type { Context } from '../core/context.ts'
+import { CloudimgError } from '../core/error.ts'
+import type { Store } from '../oci/store/store.ts'
+import type { CopySourceItem } from './copy-rules.ts'
+import { type CopyMatch, type CopySource, treeSource } from './copy-source.ts'
+import type { CopyItem, CopyStep } from './plan.ts'
+import type { BuildSources } from './sources.ts'
+import type { TreeFile } from './tree.ts'
+import { unpackArchive } from './unpack-archive.ts'
+
+interface Outside {
+  readonly store: Store
+  readonly sources: Pick<BuildSources, 'fetch'>
+}
+
+/** A COPY's or ADD's sources with everything at hand: URLs fetched, archives read where they are to be unpacked. */
+export async function findCopySources(
+  step: CopyStep,
+  source: CopySource,
+  outside: Outside,
+  ctx: Context,
+): Promise<readonly CopySourceItem[]> {
+  const items: CopySourceItem[] = []
+  for (const item of step.sources) items.push(...(await findItem(item, step, source, outside, ctx)))
+  return items
+}
+
+async function findItem(
+  item: CopyItem,
+  step: CopyStep,
+  source: CopySource,
+  outside: Outside,
+  ctx: Context,
+): Promise<readonly CopySourceItem[]> {
+  switch (item.kind) {
+    case 'text':
+      return [{ kind: 'found', name: item.name, entry: textFile(item.name, item.text) }]
+    case 'url': {
+      const match = await fetchFile(item, step, outside, ctx)
+      return [step.unpack ? await unpacked(match, outside.store, ctx) : { kind: 'found', ...match }]
+    }
+    case 'path': {
+      if (!step.unpack || step.parents) return [item]
+      const matches = source.find(item.path)
+      if (matches.length === 0) return [item]
+      return await Promise.all(matches.map(match => unpacked(match, outside.store, ctx)))
+    }
+  }
+}
+
+async function unpacked({ name, entry }: CopyMatch, store: Store, ctx: Context): Promise<CopySourceItem> {
+  const tree = entry.type === 'file' ? await unpackArchive(store, entry, name, ctx) : undefined
+  if (tree === undefined) return { kind: 'found', name, entry }
+  return { kind: 'archive', name, content: treeSource(tree, `archive "${name}"`) }
+}
+
+/** As ADD has them: for their owner alone, root (facts/oci.md §4.4). */
+async function fetchFile(
+  { url, checksum }: Extract<CopyItem, { kind: 'url' }>,
+  { target }: CopyStep,
+  { sources }: Outside,
+  ctx: Context,
+): Promise<CopyMatch> {
+  const name = posix.basename(decoded(new URL(url).pathname))
+  if (name === '' && /(?:^|\/)\.{0,2}$/.test(target)) {
+    throw new CloudimgError('CONTEXT_INVALID', `adding "${url}": its path ends without a file name`, {
+      hint: `name the file in the target: ${target}NAME`,
+    })
+  }
+  const { digest, size } = await sources.fetch(url, checksum, ctx)
+  const entry: TreeFile = {
+    type: 'file',
+    path: name,
+    mode: 0o600,
+    uid: 0,
+    gid: 0,
+    size,
+    content: { from: 'pool', digest },
+  }
+  return { name, entry }
+}
+
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
+}
+
+function textFile(path: string, text: string): TreeFile {
+  const bytes = Buffer.from(text)
+  return { type: 'file', path, mode: 0o644, uid: 0, gid: 0, size: bytes.length, content: { from: 'memory', bytes } }
+}

@@ -1,0 +1,165 @@
+import type { Diagnostic, Span } from '../core/diagnostic.ts'
+import { type Digest, isDigest } from '../core/digest.ts'
+import { formatReference, parseReference } from '../core/reference.ts'
+import { type Copy, findFlag, type Heredoc, isFlagOn, isHeredoc, type Stage, type Word } from '../kubefile/ast.ts'
+import { unquoteWord } from '../kubefile/words.ts'
+import type { Expander } from './expander.ts'
+import { type FileMode, parseFileMode } from './file-mode.ts'
+import type { CopyItem, CopyOrigin, CopyPlan, OwnerWish } from './plan.ts'
+
+/** Where a COPY stands. */
+export interface CopyPlace {
+  readonly expander: Expander
+  readonly workdir: string
+  readonly isScratch: boolean
+  readonly stages: readonly Stage[]
+  /** Of the stage it stands in. */
+  readonly number: number
+  readonly report: (diagnostic: Diagnostic) => void
+}
+
+/** COPY or ADD with everything expanded; undefined where something is wrong, which is reported. */
+export function planCopy(copy: Copy, place: CopyPlace): CopyPlan | undefined {
+  return new CopyPlanner(copy, place).plan()
+}
+
+class CopyPlanner {
+  readonly #copy: Copy
+  readonly #place: CopyPlace
+  #failed = false
+
+  constructor(copy: Copy, place: CopyPlace) {
+    this.#copy = copy
+    this.#place = place
+  }
+
+  plan(): CopyPlan | undefined {
+    const copy = this.#copy
+    const checksum = this.#checksum()
+    const sources = copy.sources.flatMap(source => this.#source(source, checksum) ?? [])
+    const target = this.#expand(copy.target)
+    const plan = {
+      origin: this.#origin(),
+      sources,
+      target: belowWorkdir(this.#place.workdir, target),
+      owner: this.#owner(),
+      mode: this.#mode(),
+      wellKnownNames: this.#place.isScratch && this.#place.workdir === '/',
+      link: isFlagOn(copy, 'link'),
+      parents: isFlagOn(copy, 'parents'),
+      exclude: copy.flags.flatMap(({ name, value }) =>
+        name === 'exclude' && value !== undefined ? [this.#expand(value)] : [],
+      ),
+      unpack: isFlagOn(copy, 'unpack'),
+    }
+    return this.#failed ? undefined : plan
+  }
+
+  #source(source: Word | Heredoc, checksum: Digest | undefined): CopyItem | undefined {
+    if (isHeredoc(source)) return this.#text(source)
+    const path = this.#expand(source)
+    if (path === '') return this.#report('empty', 'a source expands to nothing', source.span, 'set the variable')
+    const isUrl = /^https?:\/\//i.test(path)
+    if (isGitSource(path)) return this.#refuseGit(path, source.span)
+    if (!isUrl) return { kind: 'path', path }
+    if (this.#copy.kind === 'COPY') {
+      return this.#report('copy-url', 'COPY takes no URL', source.span, `write ADD ${path}`)
+    }
+    return { kind: 'url', url: path, checksum }
+  }
+
+  #text(heredoc: Heredoc): CopyItem {
+    const { name, body, expand, bodySpan } = heredoc
+    const text = expand ? (this.#place.expander.body({ text: body, span: bodySpan }) ?? this.#fail('')) : body
+    return { kind: 'text', name, text }
+  }
+
+  #refuseGit(path: string, span: Span): undefined {
+    return this.#report(
+      'not-built-yet',
+      `${this.#copy.kind} of the git repository "${path}" cannot be built yet`,
+      span,
+      'clone it into the context, or ADD the archive of a release with --checksum and --unpack=true',
+    )
+  }
+
+  #origin(): CopyOrigin {
+    const value = findFlag(this.#copy, 'from')?.value
+    if (value === undefined) return { from: 'context' }
+    const { stages, number, expander } = this.#place
+    const name = unquoteWord(value.text, expander.escape)
+    const named = stages.findIndex(({ from }) => from?.as?.text.toLowerCase() === name.toLowerCase())
+    const found = named < 0 && /^\d+$/.test(name) && Number(name) < stages.length ? Number(name) : named
+    if (found >= number) {
+      this.#report('copy-from', `--from=${name} is no earlier stage`, value.span, 'copy from a stage above this one')
+    }
+    if (found >= 0) return { from: 'stage', stage: found }
+    const image = expander.at(value, () => formatReference(parseReference(name)))
+    return { from: 'image', image: image ?? this.#fail('') }
+  }
+
+  #mode(): FileMode | undefined {
+    const value = findFlag(this.#copy, 'chmod')?.value
+    if (value === undefined) return undefined
+    const text = this.#expand(value)
+    const mode = parseFileMode(text)
+    if (mode !== undefined || this.#failed) return mode
+    return this.#report('chmod', `"${text}" is no mode`, value.span, 'write --chmod=0755 or --chmod=u=rwX,go=rX')
+  }
+
+  #owner(): OwnerWish | undefined {
+    const value = findFlag(this.#copy, 'chown')?.value
+    if (value === undefined) return undefined
+    const text = this.#expand(value)
+    const owner = parseOwner(text)
+    if (owner !== undefined || this.#failed) return owner
+    const hint = 'write --chown=USER or --chown=USER:GROUP, numbers or names'
+    return this.#report('chown', `"${text}" is no owner`, value.span, hint)
+  }
+
+  #checksum(): Digest | undefined {
+    const value = findFlag(this.#copy, 'checksum')?.value
+    if (value === undefined) return undefined
+    const text = this.#expand(value)
+    if (!isDigest(text)) {
+      return this.#report(
+        'checksum',
+        `"${text}" is no sha256 digest`,
+        value.span,
+        'write --checksum=sha256:… with 64 digits',
+      )
+    }
+    const urls = this.#copy.sources.filter(source => !isHeredoc(source) && /^["']?https?:/i.test(source.text))
+    if (this.#copy.sources.length === 1 && urls.length === 1) return text
+    return this.#report('checksum', '--checksum is for one URL', value.span, 'give each URL an ADD of its own')
+  }
+
+  #expand(word: Word): string {
+    return this.#place.expander.word(word) ?? this.#fail('')
+  }
+
+  #fail<T>(value: T): T {
+    this.#failed = true
+    return value
+  }
+
+  #report(rule: string, message: string, span: Span, hint: string): undefined {
+    this.#place.report({ severity: 'error', rule, message, span, hint })
+    return this.#fail(undefined)
+  }
+}
+
+/** `user[:group]`; undefined for what has another form. */
+export function parseOwner(text: string): OwnerWish | undefined {
+  const [user = '', group, ...rest] = text.split(':')
+  return user !== '' && group !== '' && rest.length === 0 ? { user, group } : undefined
+}
+
+function belowWorkdir(workdir: string, target: string): string {
+  if (target.startsWith('/') || workdir === '/') return target
+  return target === '' ? `${workdir}/` : `${workdir}/${target}`
+}
+
+function isGitSource(path: string): boolean {
+  return /^(?:git|ssh):\/\/|^[\w.-]+@[\w.-]+:|^https?:\/\/[^#]+\.git(?:#.*)?$/i.test(path)
+}
