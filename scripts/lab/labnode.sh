@@ -93,6 +93,8 @@ off() {
     done
     rm -f "$d/pid"
   fi
+  # A namespace may take seconds to go, and would keep its end of the cable that long.
+  [ ! -f "$d/ip" ] || ip -n "$switch" link del "${prefix}v$(sed 's/.*\.//' "$d/ip")" 2> /dev/null || true
   ip netns del "$prefix-$name" 2> /dev/null || true
   for c in $(cgroups "$name"); do
     for _ in $(seq 250); do

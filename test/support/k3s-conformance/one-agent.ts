@@ -109,7 +109,8 @@ export const oneAgent: Chapter = {
       fact: 'k3s-observed.md 12',
       claim: 'a node that is gone stays Ready for a while, then its state is unknown',
       run: async bench => {
-        await bench.agent.must('systemctl stop k3s-agent')
+        // A real agent that joined a moment ago may take systemd's 90 s to stop politely.
+        await bench.agent.must('systemctl kill -s KILL k3s-agent; systemctl stop k3s-agent')
         const now = await bench.server.must(`k3s kubectl get node ${bench.agent.name} --no-headers`)
         expect(now).toMatch(/ Ready /)
         await untilReadyIs(bench, bench.agent, 'Unknown')
