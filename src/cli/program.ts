@@ -71,6 +71,12 @@ export function positiveInteger(value: string): number {
   return Number(value)
 }
 
+function portNumber(value: string): number {
+  if (!/^\d{1,5}$/.test(value) || Number(value) > 65_535)
+    throw new InvalidArgumentError('it must be a port, 0 to 65535')
+  return Number(value)
+}
+
 function examples(...lines: readonly string[]): string {
   return `\nExamples:\n${lines.map(line => `  ${line}`).join('\n')}\n`
 }
@@ -291,7 +297,7 @@ function addBuildCommands(program: Command, act: Act): void {
     .command('serve')
     .description('serve the local store as a registry, until interrupted')
     .option('--host <address>', 'address to listen at', '127.0.0.1')
-    .option('--port <number>', 'port to listen at, 0 for any', value => Number(value), 5000)
+    .option('--port <number>', 'port to listen at, 0 for any', portNumber, 5000)
     .option('--read-only', 'refuse pushes', false)
     .addHelpText(
       'after',

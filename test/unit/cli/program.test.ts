@@ -55,6 +55,8 @@ describe('wrong words', () => {
     [['tag', 'one'], /missing required argument 'target'/],
     [['build', '--compression', 'xz', '.'], /Allowed choices are zstd, gzip, none/],
     [['run', 'x', '--timeout', '0'], /whole number from 1/],
+    [['serve', '--port', 'http'], /it must be a port/],
+    [['serve', '--port', '70000'], /it must be a port/],
   ])('%j', async (argv, message) => {
     const { program: made, output } = program()
     await expect(made.parseAsync(argv, { from: 'user' })).rejects.toMatchObject({ name: 'CommanderError' })
