@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { clerkPassword } from '../../scripts/lab/root-tree-recipe.ts'
 import { digestOf } from '../../src/core/digest.ts'
 import { parseHostAddress } from '../../src/host/address.ts'
@@ -137,9 +137,16 @@ describe('host keys', () => {
 
 describe('the connection', () => {
   it('leaves nothing behind: no master, no socket', async () => {
-    const before = (await readdir(tmpdir())).filter(name => name.startsWith('cloudimg-ssh-'))
-    await withHost('node1', {}, host => host.look(['true'], ctx))
-    expect((await readdir(tmpdir())).filter(name => name.startsWith('cloudimg-ssh-'))).toEqual(before)
+    // A folder of its own: other programs of this machine may be deploying.
+    const temporary = await mkdtemp(join(tmpdir(), 'ssh-'))
+    vi.stubEnv('TMPDIR', temporary)
+    await withHost('node1', {}, async host => {
+      await host.look(['true'], ctx)
+      expect(await readdir(temporary)).toHaveLength(1)
+    })
+    vi.unstubAllEnvs()
+    expect(await readdir(temporary)).toEqual([])
+    await rmdir(temporary)
   })
 
   it('hands on every exit code, 255 as 254', async () => {
