@@ -13,6 +13,7 @@ import {
   withFileErrors,
   writeFileAtomic,
 } from '../io/files.ts'
+import { isAlive } from '../io/process-alive.ts'
 
 /** Where downloads end up: the one blob pool of the store, seen from here. */
 export interface DownloadPool {
@@ -174,13 +175,4 @@ async function readOrigin(path: string): Promise<PartialOrigin | undefined> {
 
 function machine(): string {
   return hexOf(digestOf(hostname())).slice(0, 8)
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return errnoOf(error) === 'EPERM'
-  }
 }

@@ -2,6 +2,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloudimgError, errnoOf } from '../core/error.ts'
 import { readFileIfPresent, withFileErrors } from '../io/files.ts'
+import { isAlive } from '../io/process-alive.ts'
 
 /**
  * One run of ours at a time for one cluster: a second one would find the first one's journal and take its place.
@@ -38,15 +39,5 @@ async function claim(directory: string, path: string): Promise<void> {
       )
     }
     await rm(path, { force: true })
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid <= 0) return false
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return errnoOf(error) === 'EPERM'
   }
 }

@@ -101,19 +101,3 @@ function collect(stream: Readable, max: number, see: (text: string) => void): ()
   })
   return () => Buffer.concat(chunks).toString('utf8')
 }
-
-/** The first of the programs in PATH, as an absolute path. */
-export async function findProgram(names: readonly string[]): Promise<string | undefined> {
-  const { access, constants } = await import('node:fs/promises')
-  for (const name of names) {
-    for (const directory of (process.env.PATH ?? '').split(':').filter(part => part.startsWith('/'))) {
-      try {
-        await access(`${directory}/${name}`, constants.X_OK)
-        return `${directory}/${name}`
-      } catch {
-        continue
-      }
-    }
-  }
-  return undefined
-}

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { constants, type Stats } from 'node:fs'
-import { chmod, copyFile, lstat, mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises'
+import { lstat, mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { CloudimgError, errnoOf, reasonOf } from '../core/error.ts'
 
@@ -120,14 +120,6 @@ async function absentAsUndefined<T>(work: Promise<T>): Promise<T | undefined> {
     if (errno === 'ENOENT' || errno === 'ENOTDIR') return undefined
     throw error
   }
-}
-
-/** Copies by reflink where the file system can, else by bytes; the target must not exist. */
-export async function cloneFile(from: string, to: string, mode: number): Promise<void> {
-  await withFileErrors('copying', from, async () => {
-    await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
-    await chmod(to, mode)
-  })
 }
 
 /** Byte order of names, whatever the locale: what makes listings, tars and digests the same everywhere. */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Context } from '../../core/context.ts'
+import { parseJson } from '../../core/json.ts'
 import { isDigest, type Digest } from '../../core/digest.ts'
 import { readFileIfPresent } from '../../io/files.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
@@ -89,14 +90,6 @@ export async function recallLayer(store: Store, key: string, ctx: Context): Prom
   const parsed = schema.safeParse(parseJson(text.toString('utf8')))
   if (!parsed.success) return undefined
   return (await store.has(parsed.data.descriptor, ctx)) ? parsed.data : undefined
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 export async function rememberLayer(store: Store, key: string, layer: BuiltLayer, provisional: boolean): Promise<void> {

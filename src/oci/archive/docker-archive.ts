@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { Context } from '../../core/context.ts'
+import { parseJson } from '../../core/json.ts'
 import { type Digest, digestOf } from '../../core/digest.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { sniffCompression } from '../../io/compression.ts'
@@ -100,12 +101,4 @@ async function describeLayer(stretch: Stretch, ctx: Context): Promise<Descriptor
   const mediaType =
     compression === 'gzip' ? mediaTypes.layerGzip : compression === 'zstd' ? mediaTypes.layerZstd : mediaTypes.layer
   return { mediaType, digest: `sha256:${hash.digest('hex')}`, size: stretch.size }
-}
-
-function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString('utf8'))
-  } catch {
-    return undefined
-  }
 }

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import { z } from 'zod'
 import type { Context } from '../../core/context.ts'
+import { parseJson } from '../../core/json.ts'
 import { type Digest, digestOf, isDigest } from '../../core/digest.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { drain, type HttpResponse, readBody } from '../../io/http.ts'
@@ -90,14 +91,6 @@ function checkedMediaType(bytes: Buffer, response: HttpResponse, doing: string):
 
 function isKnown(mediaType: string): boolean {
   return isIndexType(mediaType) || isManifestType(mediaType)
-}
-
-function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString('utf8'))
-  } catch {
-    return undefined
-  }
 }
 
 /** `PUT /manifests/<tag or digest>`; true where the registry says that it listed the manifest as a referrer. */

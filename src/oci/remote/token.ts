@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Context } from '../../core/context.ts'
+import { parseJson } from '../../core/json.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { drain, type HttpResponse, readBody, send } from '../../io/http.ts'
 import { limits } from '../../io/limits.ts'
@@ -95,12 +96,4 @@ async function refused(response: HttpResponse, doing: string, endpoint: Endpoint
     hint: `log in with: cloudimg login ${endpoint.registry}`,
     data: { status: response.status },
   })
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -1,6 +1,6 @@
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errnoOf } from '../../core/error.ts'
+import { isAlive } from '../../io/process-alive.ts'
 
 /** Nobody who still writes is silent for so long. */
 const abandonedMs = 10 * 60_000
@@ -18,14 +18,5 @@ export async function clearAbandoned(directory: string): Promise<void> {
     const stats = await stat(path).catch(() => undefined)
     if (stats === undefined || Date.now() - stats.mtimeMs < abandonedMs) continue
     await rm(path, { force: true }).catch(() => undefined)
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return errnoOf(error) === 'EPERM'
   }
 }

@@ -2,6 +2,7 @@ import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { isDigest } from '../../core/digest.ts'
+import { parseJson } from '../../core/json.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { compareBytes, readFileIfPresent, statIfPresent, withFileErrors } from '../../io/files.ts'
 import type { Descriptor } from '../descriptor.ts'
@@ -32,14 +33,6 @@ export async function readRef(path: string): Promise<StoredRef | undefined> {
   const parsed = schema.safeParse(parseJson(text.toString('utf8')))
   if (!parsed.success) throw new CloudimgError('IMAGE_INVALID', `reading the name in "${path}": not a reference file`)
   return { name: parsed.data.name, target: parsed.data.target, updated: stats.mtime }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 export async function writeRef(layout: StoreLayout, path: string, name: string, target: Descriptor): Promise<void> {
