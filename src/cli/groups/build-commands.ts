@@ -1,0 +1,68 @@
+import { type Command, Option } from 'commander'
+import type { BuildFlags } from '../commands/build.ts'
+import type { LockFlags } from '../commands/lock.ts'
+import { parsePlatforms } from '../image-argument.ts'
+import { type Act, examples, gather } from '../options.ts'
+
+export function addBuildCommands(program: Command, act: Act): void {
+  program
+    .command('build [context]')
+    .description('build a cluster image from a Kubefile')
+    .option('-f, --file <path>', 'the Kubefile, - for stdin; Kubefile in the context unless told')
+    .option('-t, --tag <reference>', 'name for the image, may be repeated', gather)
+    .option('--platform <platforms>', 'build for these, separated by commas; this machine’s unless told', gather)
+    .option('--build-arg <name=value>', 'value for an ARG, may be repeated', gather)
+    .option('--mirror <from=to>', 'take files from elsewhere: a URL prefix, or TEMPLATE=DIRECTORY-OR-URL', gather)
+    .option('--lock-file <path>', 'the lock; beside the Kubefile unless told')
+    .option('--locked', 'refuse what the lock does not know, or knows otherwise')
+    .option('--offline', 'open no network connection')
+    .addOption(
+      new Option('--compression <kind>', 'for layers that shrink; gzip where docker before 23 or umoci shall pull them')
+        .choices(['zstd', 'gzip', 'none'])
+        .default('zstd'),
+    )
+    .addOption(
+      new Option('--collect <when>', 'never: do not seal the container images that the tree names')
+        .choices(['auto', 'never'])
+        .default('auto'),
+    )
+    .option('--no-installer', 'leave scripts/cloudimg-node out of the image')
+    .option('--target <stage>', 'the stage to build, by name or number; the last one unless told')
+    .option('--pull', 'ask the registry for images that the lock does not pin, also where the store has them')
+    .option('--plan', 'show what would be done, and do nothing')
+    .addHelpText(
+      'after',
+      examples(
+        'cloudimg build -t registry.local/k3s:v1.31.4 --platform linux/amd64,linux/arm64 .',
+        'cloudimg build -f kubefiles/k3s/Kubefile --build-arg K3S_VERSION=v1.31.4+k3s1 -t k3s my-cluster/',
+        'cloudimg build --mirror k3s=/mnt/releases --offline -t k3s .',
+      ),
+    )
+    .action((context: string | undefined, flags: BuildFlags & { platform?: readonly string[] }, command: Command) =>
+      act(command, async session =>
+        (await import('../commands/build.ts')).build(session, context ?? '.', {
+          ...flags,
+          platforms: parsePlatforms(flags.platform),
+        }),
+      ),
+    )
+  program
+    .command('lock [context]')
+    .description('pin what a build takes from outside, and show what changed')
+    .option('-f, --file <path>', 'the Kubefile; Kubefile in the context unless told')
+    .option('--platform <platforms>', 'for these, separated by commas; this machine’s unless told', gather)
+    .option('--build-arg <name=value>', 'value for an ARG, may be repeated', gather)
+    .option('--mirror <from=to>', 'take files from elsewhere', gather)
+    .option('--lock-file <path>', 'the lock; beside the Kubefile unless told')
+    .option('--update <name>', 'look these up anew: a locator, a file name, a channel or a version', gather)
+    .option('--prune', 'drop what is no longer used')
+    .addHelpText('after', examples('cloudimg lock --update stable', 'cloudimg lock --update install.sh --prune'))
+    .action((context: string | undefined, flags: LockFlags & { platform?: readonly string[] }, command: Command) =>
+      act(command, async session =>
+        (await import('../commands/lock.ts')).lock(session, context ?? '.', {
+          ...flags,
+          platforms: parsePlatforms(flags.platform),
+        }),
+      ),
+    )
+}
