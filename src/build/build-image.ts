@@ -14,7 +14,6 @@ import type { Store } from '../oci/store/store.ts'
 import { assembleImage, assembleIndex, timestamp } from './assemble-image.ts'
 import { baseAnnotations, baseHistory, baseLayers } from './base-layers.ts'
 import type { BaseImages } from './base-images.ts'
-import { checkImages, refuseMissingImages } from './check-images.ts'
 import { clusterLayerEntries } from './cluster-layer.ts'
 import type { BuildContext } from './context.ts'
 import { LayerMaker, type MadeLayer } from './layers/layer-maker.ts'
@@ -31,6 +30,7 @@ import {
 import type { BuildPlan } from './plan.ts'
 import { baseKey, planBuild, type PlanResult, targetStage } from './plan-build.ts'
 import { type PlannedTree, runPlan } from './run-plan.ts'
+import { sealTree } from './seal.ts'
 import type { BuildSources } from './sources.ts'
 import type { StageConfig } from './container-config.ts'
 
@@ -50,7 +50,7 @@ export interface BuildOptions {
   /** Seconds since 1970 for every time in the image: `SOURCE_DATE_EPOCH`, 0 unless told. */
   readonly epoch: number
   readonly compression: Compression
-  /** `never`: images that the tree names are not looked for, and the image says that it is unsealed. */
+  /** `never`: images that the tree names are not brought along, and the image says that it is unsealed. */
   readonly collect: 'auto' | 'never'
   readonly installer: boolean
 }
@@ -103,7 +103,7 @@ export interface PlanWishes {
 export async function planPlatforms(
   kubefile: Kubefile,
   wishes: PlanWishes,
-  images: BaseImages,
+  images: Pick<BaseImages, 'open'>,
   ctx: Context,
 ): Promise<readonly BuildPlan[]> {
   const plans = await Promise.all(
@@ -119,7 +119,7 @@ async function planPlatform(
   kubefile: Kubefile,
   platform: Platform,
   { buildArgs, target }: PlanWishes,
-  images: BaseImages,
+  images: Pick<BaseImages, 'open'>,
   ctx: Context,
 ): Promise<PlanResult> {
   const bases = new Map<string, StageConfig>()
@@ -210,24 +210,19 @@ class PlatformBuild {
 
   async build(ctx: Context): Promise<PlatformResult> {
     const { platform } = targetStage(this.#plan)
-    const planned = await runPlan(
+    const { sources, context, options } = this.#request
+    const shared = { store: this.#store, sources }
+    const unsealed = await runPlan(
       this.#plan,
-      {
-        kubefile: this.#kubefile,
-        context: this.#request.context,
-        store: this.#store,
-        sources: this.#request.sources,
-      },
+      { ...shared, kubefile: this.#kubefile, context, collect: options.collect !== 'never' },
       ctx,
     )
+    const { planned, ...images } = await sealTree(unsealed, { ...shared, collect: options.collect }, ctx)
     const below = planned.base === undefined ? [] : baseLayers(planned.base)
     if (planned.layers.length === 0 && below.length === 0)
       throw new CloudimgError('CONTEXT_INVALID', 'building the image: no instruction puts anything into it')
     const specs = packLayers(planned.layers, Math.max(1, maxLayers - 1 - below.length))
-    const [layers, unsealed] = await Promise.all([
-      Promise.all(specs.map(spec => this.#maker.make(spec, ctx))),
-      this.#seal(planned, ctx),
-    ])
+    const layers = await Promise.all(specs.map(spec => this.#maker.make(spec, ctx)))
     const history = historyOf(planned, specs)
     const runtime = detectRuntime(planned.tree, planned.templates)
     const annotations: Record<string, string> = {}
@@ -243,7 +238,7 @@ class PlatformBuild {
         templates: planned.templates,
         files,
         standIn: await isStandIn(this.#store, planned.tree, ctx),
-        ...unsealed,
+        ...images,
         inherited: await inheritedMetadata(this.#store, planned.tree, ctx),
       })
       const last = await this.#clusterLayer(planned, metadata)
@@ -263,21 +258,6 @@ class PlatformBuild {
       epoch,
     })
     return { platform, manifest, config, layers: [...below, ...layers] }
-  }
-
-  async #seal(
-    planned: PlannedTree,
-    ctx: Context,
-  ): Promise<{ readonly images: readonly string[]; readonly unsealed: readonly string[] }> {
-    const { runtimeImages, missing } = await checkImages(this.#store, planned.tree, ctx)
-    if (this.#request.options.collect === 'never') {
-      return {
-        images: runtimeImages,
-        unsealed: missing.length === 0 ? [] : [`--collect=never: ${missing.length} named images are not in it`],
-      }
-    }
-    if (detectRuntime(planned.tree, planned.templates) !== undefined) refuseMissingImages(missing)
-    return { images: runtimeImages, unsealed: [] }
   }
 
   async #clusterLayer(planned: PlannedTree, metadata: Parameters<typeof clusterLayerEntries>[2]): Promise<LayerSpec> {

@@ -5,18 +5,21 @@ import type { Platform } from '../core/platform.ts'
 import type { Kubefile } from '../kubefile/ast.ts'
 import type { HistoryEntry } from '../oci/image.ts'
 import type { Store } from '../oci/store/store.ts'
+import { discoverImages } from '../workload/discover-images.ts'
 import type { BaseImage } from './base-images.ts'
+import { collectImages } from './collect-images.ts'
 import type { BuildContext } from './context.ts'
 import { copyFrom } from './copy-rules.ts'
 import { contextSource, type CopySource, treeSource } from './copy-source.ts'
 import { findCopySources } from './find-copy-sources.ts'
-import { type LayerSpec, splitLayers } from './layers/layer-spec.ts'
+import { type LayerSpec, roomFor, splitLayers } from './layers/layer-spec.ts'
 import type { LaidTemplate } from './lay-template.ts'
 import { resolveOwner } from './owner.ts'
 import type { BuildPlan, CopyStep, OwnerWish, StagePlan, Step } from './plan.ts'
 import type { BuildSources } from './sources.ts'
 import { BuildTree, type TreeEntry } from './tree.ts'
 import { readTreeText } from './tree-content.ts'
+import { treeView } from './tree-view.ts'
 
 /** What a stage's steps gave, before any layer is made. */
 export interface PlannedTree {
@@ -35,6 +38,8 @@ export interface PlanInputs {
   readonly context: BuildContext
   readonly store: Store
   readonly sources: BuildSources
+  /** Whether `BASE rootfs` collects. */
+  readonly collect: boolean
 }
 
 /** Carries out the plan's stages and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
@@ -117,9 +122,19 @@ class StageRunner {
         return this.#add(template.entries, step.createdBy)
       }
       case 'collect':
-        // Images are looked for in the finished tree, where this line's own wish is covered too.
-        return this.#remember(step.createdBy)
+        return this.#collect(step.createdBy)
     }
+  }
+
+  async #collect(createdBy: string): Promise<void> {
+    const { store, sources, collect } = this.#inputs
+    if (!collect) return this.#remember(createdBy)
+    const { requests } = await discoverImages(treeView(store, this.#tree, this.#ctx), this.#ctx)
+    const mostLayers = roomFor((this.#start.base?.manifest.layers.length ?? 0) + this.#layers.length)
+    const collecting = { store, sources, platform: this.#platform, createdBy, mostLayers }
+    const layers = await collectImages(requests, this.#tree, collecting, this.#ctx)
+    if (layers.length === 0) return this.#remember(createdBy)
+    this.#addLayers(layers)
   }
 
   async #copy(step: CopyStep): Promise<void> {
@@ -178,8 +193,11 @@ class StageRunner {
   }
 
   #add(entries: readonly TreeEntry[], createdBy: string): void {
-    for (const entry of entries) this.#tree.put(entry)
-    const layers = splitLayers(entries, createdBy)
+    this.#addLayers(splitLayers(entries, createdBy))
+  }
+
+  #addLayers(layers: readonly LayerSpec[]): void {
+    for (const layer of layers) for (const entry of layer.entries) this.#tree.put(entry)
     this.#layers.push(...layers)
     this.#history.push(...layers)
   }

@@ -1,7 +1,7 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseAllDocuments } from 'yaml'
 import { CloudimgError } from '../core/error.ts'
 import { formatReference, parseReference } from '../core/reference.ts'
-import type { ImageRequest } from './image-list.ts'
+import type { ImageRequest } from './image-request.ts'
 
 const containerLists = new Set(['containers', 'initContainers', 'ephemeralContainers'])
 
@@ -36,7 +36,7 @@ export function findManifestImages(text: string, file: string): readonly ImageRe
       const image = container.get('image', true) as Node | undefined
       if (!isScalar(image) || typeof image.value !== 'string' || image.value === '') return
       const line = lines.linePos(image.range?.[0] ?? 0).line
-      found.push({ image: named(image.value, file, line), file, line })
+      found.push({ image: named(image.value, file, line), file, line, field: 'image' })
     }
     visit(document.contents)
     return found
