@@ -5,6 +5,8 @@
  */
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
+import { cp, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ensureDebianParts } from '../scripts/lab/debian.ts'
 import { testPrograms } from '../scripts/lab/programs.ts'
@@ -14,6 +16,8 @@ import { makeScratch } from '../test/support/scratch.ts'
 import { formatSection, machineFacts, type Section } from './report.ts'
 import { buildAndPush, coldBuild, type MakeSection, rebuild, start, sweep, transfer } from './sections.ts'
 import { makeWorkload, reference, warm } from './workload.ts'
+
+const root = join(import.meta.dirname, '..')
 
 const sections: Readonly<Record<string, MakeSection>> = {
   start,
@@ -45,8 +49,8 @@ await ensureDebianParts([...testPrograms, { program: '/usr/bin/time', package: '
   signal: AbortSignal.timeout(15 * 60_000),
   events: () => {},
 })
-execFileSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' })
 await using scratch = await makeScratch()
+const program = await makePackage(scratch.path)
 await using registry = await startRealRegistry()
 await using tools = await openContainerTools()
 await using docker = await startDockerd()
@@ -64,7 +68,15 @@ console.log(
 )
 console.log(`workload: ${Math.round(workload.bytes / 1e6)} MB for two platforms, medians of ${values.rounds} rounds`)
 const done: Section[] = []
-const bench = { scratch: scratch.path, workload, registry: registry.host, tools, docker, rounds: Number(values.rounds) }
+const bench = {
+  program,
+  scratch: scratch.path,
+  workload,
+  registry: registry.host,
+  tools,
+  docker,
+  rounds: Number(values.rounds),
+}
 for (const make of wanted) {
   for (const section of await make(bench)) {
     done.push(section)
@@ -73,3 +85,13 @@ for (const make of wanted) {
 }
 if (values.json !== undefined)
   writeFileSync(values.json, `${JSON.stringify({ facts, bytes: workload.bytes, sections: done }, undefined, 2)}\n`)
+
+/** What npm would publish, unpacked, beside the packages that it needs. */
+async function makePackage(directory: string): Promise<string> {
+  execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' })
+  const target = join(directory, 'package')
+  for (const name of ['bin', 'dist', 'rootfs-templates', 'scripts/cloudimg-node', 'package.json'])
+    await cp(join(root, name), join(target, name), { recursive: true })
+  await symlink(join(root, 'node_modules'), join(target, 'node_modules'))
+  return join(target, 'bin/cloudimg.js')
+}

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process'
 import { appendFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MiB } from '../src/core/bytes.ts'
@@ -12,6 +11,8 @@ import { makeLargeFile, makeSmallFiles, type Workload } from './workload.ts'
 
 /** All that a section needs. */
 export interface Bench {
+  /** bin/cloudimg.js of the package as it is published. */
+  readonly program: string
   readonly scratch: string
   readonly workload: Workload
   readonly registry: string
@@ -26,10 +27,10 @@ let pushes = 0
 /** A repository that the registry has never seen: the blobs of others are not mounted, since nobody is told of them. */
 const freshRepository = (registry: string): string => `${registry}/bench-${++pushes}`
 
-function cloudimgs({ scratch }: Bench): { readonly plain: Cloudimg; readonly usual: Cloudimg } {
+function cloudimgs({ program, scratch }: Bench): { readonly plain: Cloudimg; readonly usual: Cloudimg } {
   return {
-    plain: new Cloudimg('cloudimg, --compression none', join(scratch, 'plain'), ['--compression', 'none']),
-    usual: new Cloudimg('cloudimg', join(scratch, 'usual')),
+    plain: new Cloudimg('cloudimg, --compression none', program, join(scratch, 'plain'), ['--compression', 'none']),
+    usual: new Cloudimg('cloudimg', program, join(scratch, 'usual')),
   }
 }
 
@@ -131,7 +132,7 @@ export const transfer: MakeSection = async bench => {
   }
   const there = `${registry}/bench-there`
   usual.push(there)
-  const pulled = new Cloudimg('pulled', join(scratch, 'pulled'))
+  const pulled = new Cloudimg('pulled', bench.program, join(scratch, 'pulled'))
   const out = (name: string): string => join(scratch, name)
   const gone = (name: string) => (): void => rmSync(out(name), { recursive: true, force: true })
   const rows = await compare(
@@ -194,27 +195,14 @@ export const sweep: MakeSection = async bench => {
   return [{ title: 'growing: one file of noise, many small files (two platforms, --compression none)', rows, targets }]
 }
 
-/** From the package as it is published, which `npm run build` made. */
 export const start: MakeSection = async bench => {
-  const env = { PATH: process.env.PATH ?? '', HOME: bench.scratch, NODE_COMPILE_CACHE: join(bench.scratch, 'compiled') }
-  const packed = join(bench.scratch, 'package')
-  const made = spawnSync('sh', [
-    '-c',
-    'rm -rf "$1" && mkdir "$1" && cp -r bin dist package.json "$1" && ln -s "$PWD/node_modules" "$1"',
-    'sh',
-    packed,
-  ])
-  if (made.status !== 0) throw new Error(`copying the package: ${String(made.stderr)}`)
-  const rows = await compare(
-    [
-      { name: 'node -e 0', run: () => timed({ argv: [process.execPath, '-e', '0'], env }) },
-      {
-        name: 'cloudimg --version',
-        run: () => timed({ argv: [process.execPath, join(packed, 'bin/cloudimg.js'), '--version'], env }),
-      },
-    ],
-    Math.max(11, bench.rounds),
-  )
+  const env = { PATH: process.env.PATH ?? '', HOME: bench.scratch }
+  const node = (name: string, ...args: readonly string[]): Contender => ({
+    name,
+    run: () => timed({ argv: [process.execPath, ...args], env }),
+  })
+  const contenders = [node('node -e 0', '-e', '0'), node('cloudimg --version', bench.program, '--version')]
+  const rows = await compare(contenders, Math.max(11, bench.rounds))
   const above = (rows[1]!.seconds - rows[0]!.seconds) * 1000
   return [{ title: 'starting', rows, targets: [{ what: 'above node -e 0', found: above, most: 80, unit: 'ms' }] }]
 }

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { cloudimgEnvironment, cloudimgProgram } from '../test/support/cloudimg.ts'
+import { cloudimgEnvironment } from '../test/support/cloudimg.ts'
 import { type ContainerTools, type DockerEngine } from '../test/support/engines.ts'
 import { type Cost, sum, timed } from './measure.ts'
 import { arches, type Workload } from './workload.ts'
@@ -19,10 +19,13 @@ const platforms = arches.map(arch => `linux/${arch}`).join(',')
 export class Cloudimg implements Builder {
   readonly name: string
   readonly home: string
+  readonly #program: string
   readonly #flags: readonly string[]
 
-  constructor(name: string, home: string, flags: readonly string[] = []) {
+  /** `program`: the package's bin/cloudimg.js. */
+  constructor(name: string, program: string, home: string, flags: readonly string[] = []) {
     this.name = name
+    this.#program = program
     this.home = home
     this.#flags = flags
   }
@@ -32,7 +35,7 @@ export class Cloudimg implements Builder {
   }
 
   run(...args: readonly string[]): Cost {
-    return timed({ argv: [...cloudimgProgram, ...args], env: cloudimgEnvironment({ home: this.home }) })
+    return timed({ argv: [process.execPath, this.#program, ...args], env: cloudimgEnvironment({ home: this.home }) })
   }
 
   build({ kubefile, context }: Workload): Cost {
