@@ -11,6 +11,7 @@ import { unusedBuildArgs } from '../kubefile/scope.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { HistoryEntry } from '../oci/image.ts'
 import type { Store } from '../oci/store/store.ts'
+import { helmRenderer } from '../workload/render-chart.ts'
 import { assembleImage, assembleIndex, timestamp } from './assemble-image.ts'
 import { baseAnnotations, baseHistory, baseLayers } from './base-layers.ts'
 import type { BaseImages } from './base-images.ts'
@@ -52,6 +53,8 @@ export interface BuildOptions {
   readonly compression: Compression
   /** `never`: images that the tree names are not brought along, and the image says that it is unsealed. */
   readonly collect: 'auto' | 'never'
+  /** Container images that cannot be had leave the image unsealed instead of failing the build; false unless told. */
+  readonly allowUnresolved?: boolean
   readonly installer: boolean
 }
 
@@ -211,13 +214,11 @@ class PlatformBuild {
   async build(ctx: Context): Promise<PlatformResult> {
     const { platform } = targetStage(this.#plan)
     const { sources, context, options } = this.#request
-    const shared = { store: this.#store, sources }
-    const unsealed = await runPlan(
-      this.#plan,
-      { ...shared, kubefile: this.#kubefile, context, collect: options.collect !== 'never' },
-      ctx,
-    )
-    const { planned, ...images } = await sealTree(unsealed, { ...shared, collect: options.collect }, ctx)
+    const { collect, allowUnresolved = false } = options
+    const [shared, render] = [{ store: this.#store, sources }, helmRenderer()]
+    const collecting = collect === 'never' ? {} : { collect: { render, allowMissing: allowUnresolved } }
+    const unsealed = await runPlan(this.#plan, { ...shared, ...collecting, kubefile: this.#kubefile, context }, ctx)
+    const { planned, ...images } = await sealTree(unsealed, { ...shared, collect, render, allowUnresolved }, ctx)
     const below = planned.base === undefined ? [] : baseLayers(planned.base)
     if (planned.layers.length === 0 && below.length === 0)
       throw new CloudimgError('CONTEXT_INVALID', 'building the image: no instruction puts anything into it')

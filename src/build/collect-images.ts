@@ -37,6 +37,14 @@ export interface Collecting {
   readonly createdBy: string
   /** How many layers the images may take. */
   readonly mostLayers: number
+  /** Images that cannot be had are left out. */
+  readonly allowMissing?: boolean
+}
+
+export interface CollectedLayers {
+  readonly layers: readonly LayerSpec[]
+  /** With `allowMissing`: why each image is not among them. */
+  readonly missing: readonly string[]
 }
 
 /**
@@ -49,14 +57,15 @@ export async function collectImages(
   tree: BuildTree,
   collecting: Collecting,
   ctx: Context,
-): Promise<readonly LayerSpec[]> {
+): Promise<CollectedLayers> {
   const { store } = collecting
   const present = await presentImages(tree, store, ctx)
   const wanted = await findWanted(requests, tree, store, ctx)
   const local = await loadLocal(requests, wanted, tree, collecting, ctx)
   for (const [name, { request }] of local) if (!wanted.has(name) && !present.has(name)) wanted.set(name, [request])
-  if (wanted.size === 0) return []
-  const brought = await bringAll(wanted, local, collecting, ctx)
+  const { brought, failures } = await bringAll(wanted, local, collecting, ctx)
+  const missing = failures.map(failure => `${who(failure)}: ${reasonOf(failure.error)}`)
+  if (brought.length === 0) return { layers: [], missing }
   const files = new Map<Digest, TreeFile>()
   const images: LaidImage[] = []
   for (const [name, { descriptor, manifest }] of brought) {
@@ -69,7 +78,7 @@ export async function collectImages(
     images.push({ name, manifest: descriptor, blobs: blobs.map(blob => blob.digest) })
   }
   const laid = await readLaidImages(store, tree, ctx)
-  return await layersOf([...laid, ...images], images, files, tree, collecting)
+  return { layers: await layersOf([...laid, ...images], images, files, tree, collecting), missing }
 }
 
 /** Who asks for what the tree does not have, by the name that a node looks for. Archives that lists name are not among them. */
@@ -150,9 +159,13 @@ const singular = new Set<ErrorCode>([
 async function bringAll(
   wanted: ReadonlyMap<string, readonly ImageRequest[]>,
   local: ReadonlyMap<string, LocalCandidate>,
-  { sources, platform }: Collecting,
+  { sources, platform, allowMissing }: Collecting,
   ctx: Context,
-): Promise<readonly (readonly [name: string, image: BroughtImage])[]> {
+): Promise<{
+  readonly brought: readonly (readonly [name: string, image: BroughtImage])[]
+  readonly failures: readonly Failure[]
+}> {
+  if (wanted.size === 0) return { brought: [], failures: [] }
   return await withTask(
     ctx,
     `container images for ${formatPlatform(platform)}`,
@@ -175,8 +188,8 @@ async function bringAll(
           return undefined
         }
       })
-      if (failures.length > 0) throw collectError(failures, platform)
-      return brought.filter(entry => entry !== undefined)
+      if (failures.length > 0 && allowMissing !== true) throw collectError(failures, platform)
+      return { brought: brought.filter(entry => entry !== undefined), failures }
     },
     'items',
   )
@@ -193,10 +206,13 @@ function ofPlatform({ image, request }: LocalCandidate, platform: Platform): Bro
   )
 }
 
+function who({ name, requests }: Failure): string {
+  return `${name} (${requests.map(describeAsker).join(', ')})`
+}
+
 function collectError(failures: readonly Failure[], platform: Platform): CloudimgError {
   const sorted = [...failures].sort((a, b) => (a.name < b.name ? -1 : 1))
   const codes = new Set(sorted.map(({ error }) => error.code))
-  const who = ({ name, requests }: Failure): string => `${name} (${requests.map(describeAsker).join(', ')})`
   if (codes.size === 1 && codes.has('OFFLINE')) return offlineErrorFor(sorted.map(failure => `image ${who(failure)}`))
   const [{ error: first }] = sorted as [Failure]
   const lines = sorted.map(failure => `\n  ${who(failure)}: ${reasonOf(failure.error)}`).join('')

@@ -6,6 +6,7 @@ import type { Kubefile } from '../kubefile/ast.ts'
 import type { HistoryEntry } from '../oci/image.ts'
 import type { Store } from '../oci/store/store.ts'
 import { discoverImages } from '../workload/discover-images.ts'
+import type { RenderChart } from '../workload/render-chart.ts'
 import type { BaseImage } from './base-images.ts'
 import { collectImages } from './collect-images.ts'
 import type { BuildContext } from './context.ts'
@@ -38,8 +39,8 @@ export interface PlanInputs {
   readonly context: BuildContext
   readonly store: Store
   readonly sources: BuildSources
-  /** Whether `BASE rootfs` collects. */
-  readonly collect: boolean
+  /** How `BASE rootfs` finds images and collects them; it does neither where absent. */
+  readonly collect?: { readonly render: RenderChart; readonly allowMissing: boolean } | undefined
 }
 
 /** Carries out the plan's stages and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
@@ -128,11 +129,12 @@ class StageRunner {
 
   async #collect(createdBy: string): Promise<void> {
     const { store, sources, collect } = this.#inputs
-    if (!collect) return this.#remember(createdBy)
-    const { requests } = await discoverImages(treeView(store, this.#tree, this.#ctx), this.#ctx)
+    if (collect === undefined) return this.#remember(createdBy)
+    const { requests } = await discoverImages(treeView(store, this.#tree, this.#ctx), collect, this.#ctx)
     const mostLayers = roomFor((this.#start.base?.manifest.layers.length ?? 0) + this.#layers.length)
-    const collecting = { store, sources, platform: this.#platform, createdBy, mostLayers }
-    const layers = await collectImages(requests, this.#tree, collecting, this.#ctx)
+    const { allowMissing } = collect
+    const collecting = { store, sources, platform: this.#platform, createdBy, mostLayers, allowMissing }
+    const { layers } = await collectImages(requests, this.#tree, collecting, this.#ctx)
     if (layers.length === 0) return this.#remember(createdBy)
     this.#addLayers(layers)
   }

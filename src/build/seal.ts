@@ -1,10 +1,13 @@
 import type { CollectedImage } from '../core/cluster-metadata.ts'
 import type { Context } from '../core/context.ts'
+import { CloudimgError } from '../core/error.ts'
 import { nodeName, parseReference } from '../core/reference.ts'
 import type { Store } from '../oci/store/store.ts'
 import { discoverImages, runtimeListPath } from '../workload/discover-images.ts'
+import type { Discovery, UnreadableReason } from '../workload/discovery.ts'
 import { blobsOf, type LaidImage, layoutBlobPath } from '../workload/image-layout.ts'
 import { describeAsker, type ImageRequest } from '../workload/image-request.ts'
+import type { RenderChart } from '../workload/render-chart.ts'
 import { collectImages, findWanted } from './collect-images.ts'
 import { type LayerSpec, roomFor } from './layers/layer-spec.ts'
 import { detectRuntime } from './metadata.ts'
@@ -18,6 +21,9 @@ export interface SealOptions {
   readonly store: Store
   readonly sources: BuildSources
   readonly collect: 'auto' | 'never'
+  readonly render: RenderChart
+  /** Images that cannot be had, and files that cannot be read, do not stop the build: it is not sealed. */
+  readonly allowUnresolved: boolean
 }
 
 /** A finished tree with whatever container images it asks for, and what its Metadata says of them. */
@@ -32,35 +38,81 @@ export interface SealedTree {
 
 const createdBy = 'cloudimg: container images'
 
-/** Collects what no earlier line has. An image that is no cluster's is left as it is. @throws as `collectImages` does. */
+/**
+ * Collects what no earlier line has. An image that is no cluster's is left as it is.
+ * @throws as `collectImages` does; IMAGE_UNRESOLVED for what asks for images and cannot be read.
+ */
 export async function sealTree(planned: PlannedTree, options: SealOptions, ctx: Context): Promise<SealedTree> {
-  const { store, sources, collect } = options
+  const { store, sources, collect, render, allowUnresolved } = options
   const isCluster = detectRuntime(planned.tree, planned.templates) !== undefined
   if (!isCluster) return { planned, runtimeImages: [], collected: [], unsealed: [] }
-  const { requests } = await discoverImages(treeView(store, planned.tree, ctx), ctx)
-  const layers =
-    collect === 'never'
-      ? []
-      : await collectImages(
-          requests,
-          planned.tree,
-          {
-            store,
-            sources,
-            platform: planned.plan.platform,
-            createdBy,
-            mostLayers: roomFor((planned.base?.manifest.layers.length ?? 0) + planned.layers.length),
-          },
-          ctx,
-        )
-  const sealed = withLayers(planned, layers)
-  const missing = collect === 'never' ? (await findWanted(requests, planned.tree, store, ctx)).size : 0
+  const discovery = await discoverImages(treeView(store, planned.tree, ctx), { render }, ctx)
+  const { requests } = discovery
+  const unsealed: string[] = []
+  let sealed = planned
+  if (collect === 'never') {
+    const missing = (await findWanted(requests, planned.tree, store, ctx)).size
+    if (missing > 0) unsealed.push(`--collect=never: ${missing} named images are not in it`)
+  } else {
+    unsealed.push(...judgeUnreadable(discovery, allowUnresolved))
+    warn(discovery, ctx)
+    const { platform } = planned.plan
+    const mostLayers = roomFor((planned.base?.manifest.layers.length ?? 0) + planned.layers.length)
+    const collecting = { store, sources, platform, createdBy, mostLayers, allowMissing: allowUnresolved }
+    const { layers, missing } = await collectImages(requests, planned.tree, collecting, ctx)
+    sealed = withLayers(planned, layers)
+    unsealed.push(...missing.map(why => `--allow-unresolved: ${why}`))
+  }
   return {
     planned: sealed,
     runtimeImages: requests.filter(({ file }) => file === runtimeListPath).map(({ image }) => image),
     collected: describeCollected(await readLaidImages(store, sealed.tree, ctx), requests, sealed.tree),
-    unsealed: missing === 0 ? [] : [`--collect=never: ${missing} named images are not in it`],
+    unsealed,
   }
+}
+
+/** Where images may be asked for that nobody can know. */
+const hiding: ReadonlySet<UnreadableReason> = new Set([
+  'broken-yaml',
+  'template',
+  'bad-reference',
+  'chart-not-in-tree',
+  'broken-chart',
+])
+
+/** What the Metadata will say of it. @throws IMAGE_UNRESOLVED unless that is allowed. */
+function judgeUnreadable({ unreadable }: Discovery, allowed: boolean): readonly string[] {
+  const found = unreadable.filter(({ why }) => hiding.has(why))
+  if (found.length === 0) return []
+  const places = found.map(({ file, line, why }) => `${file}:${line} (${why})`).join(', ')
+  if (allowed) return [`--allow-unresolved: what these places ask for is not known: ${places}`]
+  throw new CloudimgError('IMAGE_UNRESOLVED', `looking for container images: these cannot be read: ${places}`, {
+    hint: 'mend them or leave them out of the tree (cloudimg deps DIR shows all of it), or build with --allow-unresolved',
+    data: { unreadable: found.length },
+  })
+}
+
+const shown = 10
+
+/** What a person has to decide, and how charts were read. */
+function warn({ guesses, unreadable, charts }: Discovery, ctx: Context): void {
+  for (const { chart, by } of charts)
+    ctx.events({
+      kind: 'note',
+      message: `${chart}: its images are found by ${by === 'helm' ? 'rendering it with helm' : 'its values'}`,
+    })
+  const doubts = [
+    ...guesses.map(({ text, file, line, why }) => `${text} (${file}:${line}, ${why})`),
+    ...unreadable.filter(({ why }) => !hiding.has(why)).map(({ file, line, why }) => `${file}:${line} (${why})`),
+  ]
+  if (doubts.length === 0) return
+  const more = doubts.length > shown ? `, and ${doubts.length - shown} more` : ''
+  ctx.events({
+    kind: 'warning',
+    code: 'image-guesses',
+    message: `these may ask for container images that are not collected: ${doubts.slice(0, shown).join(', ')}${more}`,
+    hint: 'name those that are needed in manifests/imageList; cloudimg deps DIR shows all of it',
+  })
 }
 
 function withLayers(planned: PlannedTree, layers: readonly LayerSpec[]): PlannedTree {

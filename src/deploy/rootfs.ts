@@ -3,6 +3,7 @@ import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
 import { formatReference, parseReference } from '../core/reference.ts'
 import type { RootfsFile } from '../oci/rootfs-file.ts'
+import { runtimeListPath } from '../workload/discover-images.ts'
 import { parseImageList } from '../workload/image-list.ts'
 import type { DeployPlatform } from './deploy-image.ts'
 import { refuseOddNames } from './missing-files.ts'
@@ -30,19 +31,17 @@ export async function openRootfs(platform: DeployPlatform, reference: string, ct
   return { platform, tree, installer, images: await expectedImages(platform, tree, ctx) }
 }
 
-/** `manifests/imageList` counts where the image is sealed: then the build has seen to it that the images are inside. */
+/** The runtime's own, and whatever the build has collected. */
 async function expectedImages(
   platform: DeployPlatform,
   tree: readonly RootfsFile[],
   ctx: Context,
 ): Promise<readonly string[]> {
-  const { images, sealed } = platform.metadata
-  const lists = ['images/k3s-images.txt', ...(sealed ? ['manifests/imageList'] : [])]
-  const names = new Set(images.map(name => formatReference(parseReference(name))))
-  for (const path of lists) {
-    const list = await readText(tree, path, ctx)
-    for (const { image } of parseImageList(list ?? '', path)) names.add(image)
-  }
+  const { images, collected = [] } = platform.metadata
+  const named = [...images, ...collected.map(image => image.name)]
+  const names = new Set(named.map(name => formatReference(parseReference(name))))
+  const list = await readText(tree, runtimeListPath, ctx)
+  for (const { image } of parseImageList(list ?? '', runtimeListPath).requests) names.add(image)
   return [...names].sort()
 }
 

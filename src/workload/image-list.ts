@@ -1,35 +1,44 @@
 import { isDigest } from '../core/digest.ts'
-import { CloudimgError } from '../core/error.ts'
+import { CloudimgError, isCloudimgError } from '../core/error.ts'
 import { formatReference, parseReference } from '../core/reference.ts'
 import type { ImageRequest, LocalSource } from './image-request.ts'
 
 const localPattern = /^(docker-daemon|docker-archive|oci-archive|oci):(.*)$/s
 
+/** A list of images, and the lines that are no image's. */
+export interface ImageList {
+  readonly requests: readonly ImageRequest[]
+  readonly wrongLines: readonly { readonly line: number; readonly message: string }[]
+}
+
 /**
  * `manifests/imageList`, `images/shim/*`, `k3s-images.txt`: one image for each line; blank lines and `#` comments are passed
  * over. Beside references it takes what skopeo calls transports: `docker-archive:PATH[:NAME][@AS]`, `oci-archive:…`, `oci:…`,
- * `docker-daemon:NAME`. @throws USAGE naming file and line.
+ * `docker-daemon:NAME`.
  */
-export function parseImageList(text: string, file: string): readonly ImageRequest[] {
-  return text.split(/\r?\n/).flatMap((raw, index) => {
+export function parseImageList(text: string, file: string): ImageList {
+  const requests: ImageRequest[] = []
+  const wrongLines: { line: number; message: string }[] = []
+  for (const [index, raw] of text
+    .replace(/^\uFEFF/, '')
+    .split(/\r?\n/)
+    .entries()) {
     const name = raw.replace(/(^|\s)#.*$/, '').trim()
-    if (name === '') return []
-    return [{ ...parseLine(name, `${file}:${index + 1}`), file, line: index + 1, field: '' }]
-  })
+    if (name === '') continue
+    try {
+      requests.push({ ...parseLine(name), file, line: index + 1, field: '' })
+    } catch (error) {
+      if (!isCloudimgError(error)) throw error
+      wrongLines.push({ line: index + 1, message: error.message })
+    }
+  }
+  return { requests, wrongLines }
 }
 
-function parseLine(text: string, where: string): Pick<ImageRequest, 'image' | 'source'> {
-  try {
-    const [, transport, rest = ''] = localPattern.exec(text) ?? []
-    if (transport === undefined) return { image: formatReference(parseReference(text)) }
-    return parseLocal(text, transport as LocalSource['transport'], rest)
-  } catch (error) {
-    if (!(error instanceof CloudimgError)) throw error
-    throw new CloudimgError('USAGE', `${where}: ${error.message}`, {
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-      cause: error,
-    })
-  }
+function parseLine(text: string): Pick<ImageRequest, 'image' | 'source'> {
+  const [, transport, rest = ''] = localPattern.exec(text) ?? []
+  if (transport === undefined) return { image: formatReference(parseReference(text)) }
+  return parseLocal(text, transport as LocalSource['transport'], rest)
 }
 
 function parseLocal(

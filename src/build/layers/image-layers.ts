@@ -56,5 +56,5 @@ function group(placed: readonly PlacedBlob[], createdBy: string, largeAlone: boo
 }
 
 function shortName(name: string): string {
-  return familiarReference(parseReference(name, undefined))
+  return familiarReference(parseReference(name))
 }
