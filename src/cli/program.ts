@@ -8,6 +8,7 @@ import { addImageCommands } from './groups/image-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
+import { addWorkloadCommands } from './groups/workload-commands.ts'
 import type { Act } from './options.ts'
 import { type GlobalOptions, runSession } from './session.ts'
 import type { Terminal } from './terminal.ts'
@@ -49,6 +50,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addBuildCommands(program, act)
   addServeCommand(program, act)
   addDeployCommands(program, act)
+  addWorkloadCommands(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)
   return program
 }

@@ -3,6 +3,7 @@ import type { Finding } from '../runtime/finding.ts'
 import type { Cluster, Runtime } from '../runtime/runtime.ts'
 import type { DeployStep } from '../runtime/step.ts'
 import { fixHosts } from './phases/fix-hosts.ts'
+import { images } from './phases/images.ts'
 import { initCluster } from './phases/init.ts'
 import { install } from './phases/install.ts'
 import { joinAgents } from './phases/join-agents.ts'
@@ -55,7 +56,7 @@ export interface PlanNode {
 }
 
 /** The story of `run`, in the order in which it happens. */
-export const runPhases: readonly Phase[] = [send, fixHosts, install, initCluster, joinAgents]
+export const runPhases: readonly Phase[] = [send, fixHosts, install, initCluster, joinAgents, images]
 
 export interface PlanRunInput extends Omit<Deployment, 'findings'> {
   readonly judging: JudgeOptions

@@ -77,6 +77,8 @@ export interface Runtime {
   install(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   init(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   join(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
+  /** Gives a node that is up the container images of its rootfs. */
+  importImages(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   upgrade(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   remove(node: PlannedNode, via: PlannedNode): readonly DeployStep[]
   reset(node: PlannedNode): readonly DeployStep[]

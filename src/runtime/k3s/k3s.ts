@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { HoleSource, PlannedNode, Runtime } from '../runtime.ts'
 import { unsupported } from '../unsupported.ts'
 import { findToken } from './config.ts'
+import { imageSteps } from './images.ts'
 import { readImages, readKubeconfig, readNodes } from './observe.ts'
 import { k3sPaths } from './paths.ts'
 import { judgeK3s } from './requirements.ts'
@@ -19,6 +20,7 @@ export const k3s: Runtime = {
       throw unsupported('k3s', 'joining a further server', 'name one server, and the other hosts as agents')
     return joinSteps(node, cluster, via)
   },
+  importImages: imageSteps,
   upgrade: () => {
     throw unsupported('k3s', 'upgrading a node')
   },
