@@ -11,7 +11,7 @@ const list = `${layout}/images.txt`
 const lookScript = `[ -s "$1" ] || exit 1
 timeout 60 ${k3sPaths.program} ctr -n k8s.io images ls | awk -v list="$1" '
   BEGIN { while ((getline line < list) > 0) { split(line, field, " "); wanted[field[4]] = field[1] } }
-  wanted[$1] == $3 && index($0, "io.cri-containerd.pinned=pinned") { delete wanted[$1] }
+  ($1 in wanted) && wanted[$1] == $3 && index($0, "io.cri-containerd.pinned=pinned") { delete wanted[$1] }
   END { for (name in wanted) exit 1 }'`
 
 const dropScript = `cut -d ' ' -f 4 "$1" | xargs ${k3sPaths.program} ctr -n k8s.io images rm`

@@ -43,7 +43,21 @@ describe('help', () => {
 
   it('has examples for what people type most', () => {
     expect(new Set(examples.map(([name]) => name))).toEqual(
-      new Set(['build', 'inspect', 'load', 'lock', 'login', 'pull', 'push', 'run', 'save', 'serve', 'tag', 'unpack']),
+      new Set([
+        'build',
+        'deps',
+        'inspect',
+        'load',
+        'lock',
+        'login',
+        'pull',
+        'push',
+        'run',
+        'save',
+        'serve',
+        'tag',
+        'unpack',
+      ]),
     )
   })
 })
