@@ -39,6 +39,8 @@ export interface BaseImages {
   open(name: BaseImageName, ctx: Context): Promise<BaseImage>
   /** Whatever is in its layers. @throws IMAGE_NOT_FOUND, PLATFORM_MISSING, OFFLINE, LOCK_MISMATCH, the registry's errors. */
   bring(name: BaseImageName, ctx: Context): Promise<BroughtImage>
+  /** Looks up what the name stands for, and pins it; nothing else. @throws IMAGE_NOT_FOUND, OFFLINE, LOCK_MISMATCH. */
+  pin(image: string, ctx: Context): Promise<void>
 }
 
 export interface BaseImagesOptions {
@@ -89,12 +91,20 @@ class Images implements BaseImages {
 
   async #find({ image: name, platform }: BaseImageName, ctx: Context): Promise<BroughtImage> {
     const ref = parseReference(name)
-    const resolving = this.#roots.get(name) ?? this.#resolve(name, ref, ctx)
-    this.#roots.set(name, resolving)
-    const root = await resolving
+    const root = await this.#root(name, ref, ctx)
     const image = await imageFor(this.#reader(ref), root, platform, ctx)
     await this.#fetch(ref, image, ctx)
     return { ...image, name, root: root.digest }
+  }
+
+  async pin(name: string, ctx: Context): Promise<void> {
+    await this.#root(name, parseReference(name), ctx)
+  }
+
+  #root(name: string, ref: Reference, ctx: Context): Promise<Descriptor> {
+    const resolving = this.#roots.get(name) ?? this.#resolve(name, ref, ctx)
+    this.#roots.set(name, resolving)
+    return resolving
   }
 
   /** The index or manifest that the name stands for. */

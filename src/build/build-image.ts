@@ -216,7 +216,8 @@ class PlatformBuild {
     const { sources, context, options } = this.#request
     const { collect, allowUnresolved = false } = options
     const [shared, render] = [{ store: this.#store, sources }, helmRenderer()]
-    const collecting = collect === 'never' ? {} : { collect: { render, allowMissing: allowUnresolved } }
+    const collecting =
+      collect === 'never' ? {} : { collect: { kind: 'collect', render, allowMissing: allowUnresolved } as const }
     const unsealed = await runPlan(this.#plan, { ...shared, ...collecting, kubefile: this.#kubefile, context }, ctx)
     const { planned, ...images } = await sealTree(unsealed, { ...shared, collect, render, allowUnresolved }, ctx)
     const below = planned.base === undefined ? [] : baseLayers(planned.base)

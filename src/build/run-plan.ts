@@ -16,6 +16,7 @@ import { findCopySources } from './find-copy-sources.ts'
 import { type LayerSpec, roomFor, splitLayers } from './layers/layer-spec.ts'
 import type { LaidTemplate } from './lay-template.ts'
 import { resolveOwner } from './owner.ts'
+import { pinImages } from './pin-images.ts'
 import type { BuildPlan, CopyStep, OwnerWish, StagePlan, Step } from './plan.ts'
 import type { BuildSources } from './sources.ts'
 import { BuildTree, type TreeEntry } from './tree.ts'
@@ -39,9 +40,14 @@ export interface PlanInputs {
   readonly context: BuildContext
   readonly store: Store
   readonly sources: BuildSources
-  /** How `BASE rootfs` finds images and collects them; it does neither where absent. */
-  readonly collect?: { readonly render: RenderChart; readonly allowMissing: boolean } | undefined
+  /** What `BASE rootfs` does with the images that it finds; nothing where absent. */
+  readonly collect?: CollectWish | undefined
 }
+
+export type CollectWish =
+  | { readonly kind: 'collect'; readonly render: RenderChart; readonly allowMissing: boolean }
+  /** `cloudimg lock`: only which they are. */
+  | { readonly kind: 'pin'; readonly render: RenderChart }
 
 /** Carries out the plan's stages and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
 export async function runPlan(plan: BuildPlan, inputs: PlanInputs, ctx: Context): Promise<PlannedTree> {
@@ -129,7 +135,8 @@ class StageRunner {
 
   async #collect(createdBy: string): Promise<void> {
     const { store, sources, collect } = this.#inputs
-    if (collect === undefined) return this.#remember(createdBy)
+    if (collect?.kind === 'pin') await pinImages(this.#tree, { store, sources, render: collect.render }, this.#ctx)
+    if (collect?.kind !== 'collect') return this.#remember(createdBy)
     const { requests } = await discoverImages(treeView(store, this.#tree, this.#ctx), collect, this.#ctx)
     const mostLayers = roomFor((this.#start.base?.manifest.layers.length ?? 0) + this.#layers.length)
     const { allowMissing } = collect

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { gunzipSync } from 'node:zlib'
 import { MiB } from '../core/bytes.ts'
+import { isCloudimgError } from '../core/error.ts'
 import { readTar } from '../io/tar.ts'
 import type { WorkloadTree } from './workload-tree.ts'
 
@@ -14,7 +15,7 @@ const maxPacked = 64 * MiB
 export async function readChartFiles(tree: WorkloadTree, onBroken: (path: string) => void): Promise<ChartFiles> {
   const files = new Map<string, () => Promise<Buffer>>()
   for (const file of tree.files('charts')) {
-    if (isPackedChart(file.path)) await unpackInto(files, file.path, await tree.read(file), onBroken, 0)
+    if (isPackedChart(file.path)) await unpackInto(files, file.path, () => tree.read(file), onBroken, 0)
     else files.set(file.path, () => tree.read(file))
   }
   return files
@@ -28,12 +29,12 @@ function isPackedChart(path: string): boolean {
 async function unpackInto(
   files: Map<string, () => Promise<Buffer>>,
   path: string,
-  packed: Buffer,
+  read: () => Promise<Buffer>,
   onBroken: (path: string) => void,
   depth: number,
 ): Promise<void> {
   try {
-    const plain = gunzipSync(packed, { maxOutputLength: maxPacked })
+    const plain = gunzipSync(await read(), { maxOutputLength: maxPacked })
     for await (const entry of readTar(Readable.from([plain]), path)) {
       const name = entry.path.replace(/^(?:\.\/)+/, '')
       if (entry.type !== 'file' || name.split('/').includes('..')) continue
@@ -41,10 +42,11 @@ async function unpackInto(
       for await (const part of entry.content()) parts.push(Buffer.from(part))
       const content = Buffer.concat(parts)
       const inside = `${path}/${name}`
-      if (isPackedChart(inside) && depth < 4) await unpackInto(files, inside, content, onBroken, depth + 1)
+      if (isPackedChart(inside) && depth < 4) await unpackInto(files, inside, async () => content, onBroken, depth + 1)
       else files.set(inside, async () => content)
     }
-  } catch {
+  } catch (error) {
+    if (isCloudimgError(error, 'CANCELLED')) throw error
     onBroken(path)
   }
 }

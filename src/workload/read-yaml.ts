@@ -98,6 +98,8 @@ class Resolver {
   readonly #origin: TextOrigin
   readonly #lineAt: (offset: number) => number
   readonly #following: Node[] = []
+  /** The library looks through the whole document for each. */
+  readonly #targets = new Map<Alias, Node | undefined>()
   #count = 0
 
   constructor(document: Document, origin: TextOrigin, lineAt: (offset: number) => number) {
@@ -159,7 +161,8 @@ class Resolver {
   }
 
   #follow<T>(alias: Alias, asked: number | undefined, read: (target: unknown, line: number) => T): T {
-    const target = alias.resolve(this.#document)
+    const target = this.#targets.has(alias) ? this.#targets.get(alias) : alias.resolve(this.#document)
+    this.#targets.set(alias, target)
     if (target === undefined || this.#following.includes(target)) throw new Unresolvable()
     this.#following.push(target)
     try {

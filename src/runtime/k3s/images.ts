@@ -24,7 +24,7 @@ export function imageSteps(node: PlannedNode, cluster: Cluster): readonly Deploy
   if (!node.rootfs.files.has(list)) return []
   const { directory } = node.rootfs
   const path = join(directory, list)
-  const blobs = [...node.rootfs.files.keys()].filter(path => path.startsWith(`${layout}/blobs/`)).length
+  const blobs = [...node.rootfs.files.keys()].filter(file => file.startsWith(`${layout}/blobs/`)).length
   return [
     {
       id: `images/${node.host}`,
