@@ -9,7 +9,7 @@ import type { RunOptions } from '../../src/deploy/options.ts'
 import { stepsOf } from '../../src/deploy/plan.ts'
 import { openDeployImage } from '../../src/deploy/store-image.ts'
 import { openStore } from '../../src/oci/store/store.ts'
-import type { Op } from '../../src/runtime/step.ts'
+import { type Op, printContent } from '../../src/runtime/step.ts'
 import { cloudimgJson, storeOf } from '../support/cloudimg.ts'
 import { type Lab, type LabHost, startLab } from '../support/lab.ts'
 import { type RealRegistry, startRealRegistry } from '../support/real-registry.ts'
@@ -88,7 +88,7 @@ const run = (): Promise<RunResult> => runCluster(optionsOf(), testContext())
 function bytesOf(op: Op): number {
   if (op.op === 'upload') return op.size
   if (op.op === 'unpack') return op.entries.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0)
-  return op.op === 'file' ? op.content.join('').length : 0
+  return op.op === 'file' ? printContent(op.content).length : 0
 }
 
 /** Name → digest, of what is pinned. */

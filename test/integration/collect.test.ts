@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ClusterMetadata } from '../../src/core/cluster-metadata.ts'
 import { KiB, MiB } from '../../src/core/bytes.ts'
-import { each } from '../../src/core/each.ts'
 import type { Index, Manifest } from '../../src/oci/image.ts'
 import { cloudimg, cloudimgFailure, cloudimgJson, type CloudimgPlace, storeOf } from '../support/cloudimg.ts'
 import { must } from '../support/command.ts'
@@ -118,6 +117,9 @@ async function namesIn(tree: string): Promise<readonly (string | undefined)[]> {
   return manifests.map(({ annotations }) => annotations?.['io.containerd.image.name'])
 }
 
+const sorted = (names: readonly (string | undefined)[]): readonly string[] =>
+  names.map(String).toSorted((a, b) => (a < b ? -1 : 1))
+
 describe('collecting', () => {
   let built: Built
   beforeAll(async () => {
@@ -138,11 +140,12 @@ describe('collecting', () => {
         image('nginx:1.27'),
         image('library/redis:7'),
       ]
-      expect((await namesIn(tree)).toSorted()).toEqual([byDigest, byTag, other].toSorted())
+      expect(sorted(await namesIn(tree))).toEqual(sorted([byDigest, byTag, other]))
       const nginxManifest = nginx.manifests[position]!.descriptor.digest
       for (const { annotations, digest, mediaType } of index.manifests) {
         expect(mediaType).toContain('manifest.v1')
-        if (annotations?.['io.containerd.image.name'] !== other) expect(digest).toBe(nginxManifest)
+        const isOther = annotations?.['io.containerd.image.name'] === other
+        expect(digest === nginxManifest).toBe(!isOther)
         expect(annotations?.['org.opencontainers.image.ref.name']).toBe(annotations?.['io.containerd.image.name'])
       }
       const blobs = await readdir(join(tree, 'images/oci/blobs/sha256'))
@@ -178,7 +181,7 @@ describe('collecting', () => {
     await must(['tar', '-cf', archive, '-C', join(tree, 'images/oci'), 'oci-layout', 'index.json', 'blobs'])
     await engine.ctr(['images', 'import', '--no-unpack', archive])
     const names = (await engine.ctr(['images', 'ls', '-q'])).split('\n')
-    expect(names.toSorted()).toEqual((await namesIn(tree)).toSorted())
+    expect(sorted(names)).toEqual(sorted(await namesIn(tree)))
     for (const name of names) expect(await engine.ctr(['images', 'check', `name==${name}`])).toContain('complete')
   })
 
@@ -205,10 +208,7 @@ describe('collecting', () => {
     const kubefile = `FROM scratch\nBASE k3s@${tinyVersion}\nCOPY a.yaml manifests/\nBASE rootfs cache\nCOPY b.yaml manifests/\n`
     const files = { 'a.yaml': pod(image('nginx:1.27')), 'b.yaml': pod(image('library/redis:7')) }
     const first = await build({ kubefile, files, platform: 'linux/amd64' })
-    expect((await namesIn(await unpacked(first.tag))).toSorted()).toEqual([
-      image('library/redis:7'),
-      image('nginx:1.27'),
-    ])
+    expect(sorted(await namesIn(await unpacked(first.tag)))).toEqual([image('library/redis:7'), image('nginx:1.27')])
     const more = await build({
       kubefile: `FROM ${first.tag}\nCOPY c.yaml manifests/\n`,
       files: { 'c.yaml': pod(image('only:1'), image('nginx:1.27')) },
@@ -281,6 +281,78 @@ describe('what cannot be had is an error', () => {
     const login = await cloudimg(['login', locked.host, '-u', user, '--password-stdin'], { ...own, input: password })
     expect(login.code).toBe(0)
     expect(await namesIn(await unpacked((await build(wish)).tag, 'linux/amd64', own))).toEqual([name])
+  })
+})
+
+describe('what asks for images and cannot be read', () => {
+  const broken = { 'manifests/app.yaml': 'kind: Pod\nspec: {{ .Values.spec }}\n', 'manifests/imageList': '' }
+
+  it('keeps the image from being built, with its place', async () => {
+    const failure = await failing({ files: broken, platform: 'linux/amd64' })
+    expect(failure).toMatchObject({ code: 'IMAGE_UNRESOLVED', exit: 1 })
+    expect(failure.message).toContain('manifests/app.yaml:2 (template)')
+    expect(failure.hint).toContain('--allow-unresolved')
+  })
+
+  it('leaves it unsealed with --allow-unresolved, as does an image that cannot be had', async () => {
+    const files = { ...broken, 'manifests/imageList': `${image('nothing:1')}\n${image('nginx:1.27')}\n` }
+    const { tag } = await build({ files, platform: 'linux/amd64', flags: ['--allow-unresolved'] })
+    const tree = await unpacked(tag)
+    expect(await namesIn(tree)).toEqual([image('nginx:1.27')])
+    const metadata = await readJson<ClusterMetadata>(tree, 'Metadata')
+    expect(metadata.sealed).toBe(false)
+    expect(metadata.unsealed).toEqual([
+      '--allow-unresolved: what these places ask for is not known: manifests/app.yaml:2 (template)',
+      expect.stringMatching(
+        /^--allow-unresolved: .*nothing:1 \(manifests\/imageList:1\): .*neither in the store nor at/,
+      ),
+    ])
+  })
+
+  it('is warned of where only a person can tell', async () => {
+    const files = {
+      'charts/web/Chart.yaml': 'name: web\nversion: 1.0.0\nappVersion: "1.27"\n',
+      'charts/web/values.yaml': `image: { repository: ${image('nginx')} }\nother: { image: acme/untagged }\n`,
+      'charts/web/templates/app.yaml': 'kind: Pod\nspec: {{ .Values }}\n',
+    }
+    const { args, tag } = await buildArgs({ files, platform: 'linux/amd64' })
+    const { stderr, code } = await cloudimg(args, place())
+    expect(code).toBe(0)
+    expect(stderr).toContain('acme/untagged (charts/web/values.yaml:2, no-version)')
+    expect(stderr).toContain('charts/web/templates/app.yaml:2 (chart-template)')
+    expect(await namesIn(await unpacked(tag))).toEqual([image('nginx:1.27')])
+    const deps = await cloudimgJson<Record<string, readonly object[]>>(['deps', tag], place())
+    expect(deps.charts).toEqual([{ chart: 'charts/web', by: 'values' }])
+    expect(deps.images!.filter(found => 'file' in found && found.file !== 'images/k3s-images.txt')).toEqual([
+      { image: image('nginx:1.27'), file: 'charts/web/values.yaml', line: 1, field: 'image.repository' },
+    ])
+    expect((await cloudimg(['deps', tag], place())).stdout).toMatch(/ASKED FOR BY[^]*acme\/untagged[^]*chart-template/)
+  })
+})
+
+describe('cloudimg lock', () => {
+  it('pins the images that the tree asks for, and finds what a name stands for now', async () => {
+    const own = { home: at('lock') }
+    const moving = (seed: string): Promise<string> =>
+      pushWorkloadImage(image('moving:1'), workloadImage({ arches: ['amd64'], layers: [[seed, KiB]] }))
+    const before = await moving('one')
+    const wish: Build = {
+      files: { 'manifests/imageList': `${image('moving:1')}\n` },
+      platform: 'linux/amd64',
+      place: own,
+    }
+    const { args, directory } = await buildArgs(wish)
+    const lock = ['lock', ...args.slice(1).filter((_, i) => args[i + 1] !== '-t' && args[i] !== '-t')]
+    await cloudimgJson(lock, own)
+    const pins = (): Promise<string> => readFile(join(directory, 'Kubefile.lock'), 'utf8')
+    expect(await pins()).toContain(before)
+    const after = await moving('two')
+    await cloudimgJson([...args, '--locked'], own)
+    await cloudimgJson([...lock, '--prune'], own)
+    expect(await pins()).toContain(before)
+    await cloudimgJson([...lock, '--update', image('moving:1'), '--prune'], own)
+    expect(await pins()).toContain(after)
+    expect(await pins()).not.toContain(before)
   })
 })
 
@@ -388,18 +460,29 @@ describe('two versions that differ in one small image', () => {
   })
 
   it('of many more images than an image may have layers are still one image', async () => {
-    const names = Array.from({ length: 120 }, (_, number) => image(`many:${number}`))
-    await each(names, 8, async name => {
+    const many = Array.from({ length: 120 }, (_, number) => {
       const layers = [
         ['many base', 4 * MiB],
-        [name.replace(registry.host, ''), KiB],
+        [`many ${number}`, KiB],
       ] as const
-      await pushWorkloadImage(name, workloadImage({ arches: ['amd64'], layers }))
+      return { name: `registry.local/many:${number}`, image: workloadImage({ arches: ['amd64'], layers }) }
     })
-    const { tag, platforms } = await build({
-      files: { 'manifests/imageList': names.join('\n') },
+    const { args, directory, tag } = await buildArgs({
+      files: { 'manifests/imageList': 'oci:layout\n' },
+      kubefile: `FROM scratch\nBASE k3s@${tinyVersion}\nCOPY manifests manifests/\n`,
       platform: 'linux/amd64',
     })
+    const blobs = join(directory, 'context/layout/blobs/sha256')
+    await mkdir(blobs, { recursive: true })
+    await writeFile(join(blobs, '../../oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
+    for (const { descriptor, bytes } of many.flatMap(({ image: { all } }) => all))
+      await writeFile(join(blobs, descriptor.digest.slice('sha256:'.length)), bytes)
+    const manifests = many.map(({ name, image: { manifests } }) => ({
+      ...manifests[0]!.descriptor,
+      annotations: { 'io.containerd.image.name': name },
+    }))
+    await writeFile(join(blobs, '../../index.json'), JSON.stringify({ schemaVersion: 2, manifests }))
+    const { platforms } = await cloudimgJson<Built>(args, place())
     expect(platforms[0]!.layers.length).toBeLessThanOrEqual(100)
     const inspected = await cloudimgJson<{ platforms: readonly { manifest: Manifest }[] }>(['inspect', tag], place())
     expect(inspected.platforms[0]!.manifest.layers).toHaveLength(platforms[0]!.layers.length)
