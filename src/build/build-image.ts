@@ -1,4 +1,5 @@
 import { offlineErrorFor } from '../artifact/fetch.ts'
+import { applicationsAnnotation, formatApplications, parseApplications } from '../core/application.ts'
 import type { Context } from '../core/context.ts'
 import type { Digest } from '../core/digest.ts'
 import { CloudimgError, isCloudimgError } from '../core/error.ts'
@@ -30,6 +31,8 @@ import {
 } from './metadata.ts'
 import type { BuildPlan } from './plan.ts'
 import { baseKey, planBuild, type PlanResult, targetStage } from './plan-build.ts'
+import { kubeVersionLabel } from './plan-stage.ts'
+import { resolveApplications } from './resolve-applications.ts'
 import { type PlannedTree, runPlan } from './run-plan.ts'
 import type { BuildSources } from './sources.ts'
 import type { StageConfig } from './container-config.ts'
@@ -128,8 +131,13 @@ async function planPlatform(
     const result = planBuild(kubefile, { ...request, ...(target === undefined ? {} : { target }) })
     if (result.missing.length === 0 || result.diagnostics.length > 0) return result
     for (const name of result.missing) {
-      const { config } = await images.open(name, ctx)
-      bases.set(baseKey(name), { config: config.config ?? {}, author: config.author })
+      const { config, manifest } = await images.open(name, ctx)
+      const { applications } = parseApplications(manifest.annotations)
+      bases.set(baseKey(name), {
+        config: config.config ?? {},
+        author: config.author,
+        applications: applications.map(inherited => ({ name: inherited.name, sources: [], env: {}, inherited })),
+      })
     }
   }
 }
@@ -231,6 +239,9 @@ class PlatformBuild {
     const history = historyOf(planned, specs)
     const runtime = detectRuntime(planned.tree, planned.templates)
     const annotations: Record<string, string> = {}
+    const applications = resolveApplications(planned.plan, planned.tree, runtime !== undefined, this.#kubefile)
+    if (applications.applications.length > 0 || applications.launch !== undefined)
+      annotations[applicationsAnnotation] = formatApplications(applications)
     if (runtime !== undefined) {
       const files = new Map([
         ...(await inheritedDigests(this.#store, planned.tree, ctx)),
@@ -245,6 +256,8 @@ class PlatformBuild {
         standIn: await isStandIn(this.#store, planned.tree, ctx),
         ...unsealed,
         inherited: await inheritedMetadata(this.#store, planned.tree, ctx),
+        applications,
+        kubeVersion: planned.plan.config.Labels?.[kubeVersionLabel],
       })
       const last = await this.#clusterLayer(planned, metadata)
       layers.push(await this.#maker.make(last, ctx))

@@ -1,6 +1,7 @@
 import type { Diagnostic, Span } from '../core/diagnostic.ts'
 import type { Platform } from '../core/platform.ts'
 import {
+  type App,
   type Arg,
   type Base,
   type Cmd,
@@ -12,6 +13,7 @@ import {
   type Onbuild,
   type Stage,
   type Text,
+  type Word,
 } from '../kubefile/ast.ts'
 import { resolveTemplateRef, rootfsTemplate } from '../kubefile/base-template.ts'
 import { instructionSpec } from '../kubefile/instructions.ts'
@@ -21,8 +23,9 @@ import type { Scope } from '../kubefile/scope.ts'
 import { unquoteWord } from '../kubefile/words.ts'
 import { applyChange, type ConfigChange, type StageConfig } from './container-config.ts'
 import { Expander } from './expander.ts'
+import { ApplicationPlanner } from './plan-application.ts'
 import type { StageBase, StagePlan, Step } from './plan.ts'
-import { commandArgv, healthcheckOf, isSignal, parsePorts, resolveWorkdir } from './plan-config.ts'
+import { commandArgv, healthcheckOf, isSignal, parsePorts, resolveWorkdir, shellLine } from './plan-config.ts'
 import { parseOwner, planCopy } from './plan-copy.ts'
 
 /** What a stage begins with. */
@@ -63,6 +66,7 @@ class StagePlanner {
   readonly #steps: Step[] = []
   readonly #uses = new Set<number>()
   readonly #expander: Expander
+  readonly #applications: ApplicationPlanner
   #state: StageConfig
   #scope: Scope
   #hasOwnCmd = false
@@ -73,13 +77,16 @@ class StagePlanner {
     this.#state = start.inherited
     this.#scope = start.scope
     this.#expander = new Expander(planning.kubefile.escape, planning.diagnostics, name => this.#scope.lookup(name))
+    this.#applications = new ApplicationPlanner(start.inherited.applications ?? [], this.#expander, (...mistake) =>
+      this.#report(...mistake),
+    )
   }
 
   plan(stage: Stage): PlannedStage {
     for (const trigger of this.#start.triggers) this.#planTrigger(trigger, stage)
     for (const instruction of stage.instructions) this.#planInstruction(instruction)
     const { number, name, base, platform, isScratch } = this.#start
-    const plan = { number, name, base, platform, steps: this.#steps, ...this.#state }
+    const plan = { number, name, base, platform, steps: this.#steps, ...this.#state, ...this.#applications.result() }
     return { plan, scope: this.#scope, isScratch, uses: [...this.#uses] }
   }
 
@@ -134,6 +141,24 @@ class StagePlanner {
       }
       case 'ONBUILD':
         return this.#configure(instruction, { set: 'onbuild', trigger: triggerText(instruction) })
+      case 'APP':
+      case 'CNI':
+      case 'CSI':
+        return this.#planApp(instruction)
+      case 'APPENV':
+        this.#applications.env(instruction)
+        return this.#declare(instruction, `set variables of ${instruction.app.text}`)
+      case 'APPCMDS':
+        this.#applications.command(instruction)
+        return this.#declare(instruction, `start ${instruction.app.text} by ${wordsOf(instruction.argv).join(' ')}`)
+      case 'LAUNCH':
+        this.#applications.launch(instruction)
+        return this.#declare(instruction, `start ${wordsOf(instruction.items).join(', ')}`)
+      case 'CMDS':
+        this.#applications.commands(instruction)
+        return this.#declare(instruction, `run ${wordsOf(instruction.items).join('; ')}`)
+      case 'KUBEVERSION':
+        return this.#label(instruction, kubeVersionLabel, unquoteWord(instruction.value.text, this.#expander.escape))
       default:
         this.#refuse(instruction.kind, keywordSpan(instruction))
     }
@@ -160,6 +185,7 @@ class StagePlanner {
     const argv = commandArgv(instruction.command, this.#state.config.Shell ?? ['/bin/sh', '-c'])
     if (instruction.kind === 'CMD') {
       this.#hasOwnCmd = true
+      this.#applications.cmd(shellLine(instruction.command), keywordSpan(instruction))
       return this.#configure(instruction, { set: 'cmd', argv })
     }
     this.#configure(instruction, { set: 'entrypoint', argv, resetsCmd: !this.#hasOwnCmd })
@@ -211,6 +237,23 @@ class StagePlanner {
     if (copy === undefined) return
     if (copy.origin.from === 'stage') this.#uses.add(copy.origin.stage)
     this.#add(instruction, { kind: 'copy', ...copy })
+  }
+
+  #planApp(instruction: App): void {
+    const planned = this.#applications.app(instruction)
+    if (planned === undefined) return
+    this.#add(instruction, { kind: 'copy', ...planned.copy })
+    if (instruction.kind === 'APP') return
+    const label = `cluster.alpha.sealer.io/kube-${instruction.kind.toLowerCase()}-${planned.name}`
+    this.#apply({ set: 'labels', pairs: [[label, 'true']] })
+  }
+
+  #label(instruction: Instruction, name: string, value: string): void {
+    this.#configure(instruction, { set: 'labels', pairs: [[name, value]] })
+  }
+
+  #declare(instruction: Instruction, what: string): void {
+    this.#add(instruction, { kind: 'declare', what })
   }
 
   #planBase(base: Base): void {
@@ -270,6 +313,13 @@ class StagePlanner {
 }
 
 type StepBody = Step extends infer One ? (One extends Step ? Omit<One, 'createdBy' | 'span'> : never) : never
+
+/** sealer's (facts/sealer.md §2.1). */
+export const kubeVersionLabel = 'app.alpha.sealer.io/supported-kube-version'
+
+function wordsOf(words: readonly Word[]): readonly string[] {
+  return words.map(({ text }) => text)
+}
 
 const beginning = { offset: 0, line: 1, column: 1 }
 
