@@ -7,6 +7,7 @@ import { InvalidFileError } from '../core/invalid-file.ts'
 import { formatPlatform, hostPlatform, type Platform } from '../core/platform.ts'
 import { formatReference, type Reference } from '../core/reference.ts'
 import type { Kubefile } from '../kubefile/ast.ts'
+import { lintKubefile, type LintOptions } from '../kubefile/lint/lint.ts'
 import { parseKubefile } from '../kubefile/parse.ts'
 import { unusedBuildArgs } from '../kubefile/scope.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -77,15 +78,21 @@ export interface BuildResult {
   readonly platforms: readonly BuiltPlatform[]
 }
 
-/** Parses, and throws all mistakes at once with their places. Warnings become events. */
-export function readKubefile(file: { readonly filename: string; readonly source: string }, ctx: Context): Kubefile {
-  const { kubefile, diagnostics } = parseKubefile(file.source, file.filename)
-  if (kubefile === undefined) throw new InvalidFileError(file.filename, file.source, diagnostics)
+/** Parses and lints, and throws all mistakes at once with their places. Warnings become events. */
+export function readKubefile(
+  { filename, source }: BuildRequest['kubefile'],
+  ctx: Context,
+  options: Pick<LintOptions, 'target'> = {},
+): Kubefile {
+  const { kubefile } = parseKubefile(source, filename)
+  const diagnostics = lintKubefile(source, filename, options)
+  if (kubefile === undefined || diagnostics.some(({ severity }) => severity === 'error'))
+    throw new InvalidFileError(filename, source, diagnostics)
   for (const { rule, message, hint, span } of diagnostics) {
     ctx.events({
       kind: 'warning',
       code: rule,
-      message: `${file.filename}:${span.start.line}: ${message}`,
+      message: `${filename}:${span.start.line}: ${message}`,
       ...(hint === undefined ? {} : { hint }),
     })
   }
@@ -147,7 +154,7 @@ async function planPlatform(
  * @throws KUBEFILE_INVALID, CONTEXT_INVALID, IMAGE_UNRESOLVED, the artifact room's errors, DISK_FULL.
  */
 export async function buildImage(request: BuildRequest, store: Store, ctx: Context): Promise<BuildResult> {
-  const kubefile = readKubefile(request.kubefile, ctx)
+  const kubefile = readKubefile(request.kubefile, ctx, request)
   warnOfUnusedArgs(kubefile, request.buildArgs, ctx)
   const plans = await planPlatforms(kubefile, request, request.sources.images, ctx)
   const { epoch, compression } = request.options

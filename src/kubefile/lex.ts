@@ -1,7 +1,7 @@
 import type { Diagnostic } from '../core/diagnostic.ts'
 import type { Directive, Escape, Heredoc } from './ast.ts'
 import { type HeredocStart, findHeredocs } from './heredoc.ts'
-import { type LogicalText, type SourceLines, indexLines, spanAt, spanOf } from './logical-text.ts'
+import { type LogicalText, type SourceLines, indexLines, positionAt, spanAt, spanOf } from './logical-text.ts'
 import { isBlank, skipBlanks, trimmedEnd } from './words.ts'
 
 /** One instruction's line, continuations joined, with what belongs to it. */
@@ -80,6 +80,11 @@ function readDirectives(lexer: Lexer): void {
     if (name === undefined || value === undefined || !directiveNames.has(name)) return
     addDirective(lexer, { name, value, span: spanAt(lexer.lines, line.start + blanks, line.end) })
   }
+}
+
+/** Whether a line would be a directive at the top of a file. */
+export function isDirective(line: string): boolean {
+  return directiveNames.has(directivePattern.exec(line)?.[1]?.toLowerCase() ?? '')
 }
 
 function addDirective(lexer: Lexer, directive: Directive): void {
@@ -165,6 +170,9 @@ function warnOfBlankLine(lexer: Lexer, line: PhysicalLine): void {
     message: 'blank line inside a continued instruction',
     span: spanAt(lexer.lines, line.start, line.end),
     hint: 'delete the blank line, or make it a comment',
+    fix: [
+      { start: line.start, end: lexer.lines.starts[positionAt(lexer.lines, line.start).line] ?? line.end, text: '' },
+    ],
   })
 }
 

@@ -6,6 +6,7 @@ import { ExpansionError, expandWord } from '../../../src/kubefile/expand.ts'
 import { instructions } from '../../../src/kubefile/instructions.ts'
 import { parseKubefile } from '../../../src/kubefile/parse.ts'
 import { formatKubefile } from '../../../src/kubefile/print.ts'
+import { reformatSource } from '../../../src/kubefile/reformat.ts'
 import { withoutPlaces } from './without-places.ts'
 
 /** CLOUDIMG_SOAK=50 runs fifty times as many cases. */
@@ -128,7 +129,9 @@ function check(source: string): void {
     expect(end.offset).toBeLessThanOrEqual(source.length)
     expect(formatDiagnostic(diagnostic, source, 'Kubefile')).toContain(diagnostic.message)
   }
-  if (kubefile !== undefined) expectSameWhenPrinted(kubefile)
+  if (kubefile === undefined) return
+  expectSameWhenPrinted(kubefile)
+  expectSameWhenFormatted(kubefile)
 }
 
 function expectSameWhenPrinted(kubefile: Kubefile): void {
@@ -137,6 +140,12 @@ function expectSameWhenPrinted(kubefile: Kubefile): void {
   expect(again.diagnostics.filter(({ severity }) => severity === 'error')).toEqual([])
   expect(withoutPlaces(again.kubefile)).toEqual(withoutPlaces(kubefile))
   expect(formatKubefile(again.kubefile!)).toBe(printed)
+}
+
+function expectSameWhenFormatted({ source }: Kubefile): void {
+  const formatted = reformatSource(source)
+  expect(withoutPlaces(parseKubefile(formatted).kubefile)).toEqual(withoutPlaces(parseKubefile(source).kubefile))
+  expect(reformatSource(formatted)).toBe(formatted)
 }
 
 describe('parseKubefile', () => {
