@@ -21,7 +21,7 @@ export function addKubefileCommands(program: Command, act: Act): void {
       examples(
         'cloudimg lint',
         'cloudimg lint -f kubefiles/k3s/Kubefile --strict my-cluster/',
-        'cloudimg lint --fix && git diff Kubefile',
+        'cloudimg lint --fix',
         'cloudimg lint --json',
       ),
     )

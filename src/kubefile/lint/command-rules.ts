@@ -88,7 +88,8 @@ function checkCommands({ instructions }: Stage): readonly CommandFinding[] {
       return [{ rule: 'launch-exclusive', message, span, hint: `keep either ${other} or ${kind}` }]
     }
     if (kind === 'CMD') return isRepeated ? [repeatedCmd(span, isCluster)] : []
-    if (instruction === last) return []
+    // Of several the first is told of as one too many, not as out of place.
+    if (instruction === last || instructions.findLast(later => later.kind === kind) !== instruction) return []
     const message = `${kind} is not the last instruction`
     return [{ rule: 'launch-last', message, span, hint: `move ${kind} to the end` }]
   })

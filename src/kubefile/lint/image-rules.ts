@@ -41,7 +41,13 @@ export const imageRules: readonly LintRule[] = [
     summary: 'an image is named by a tag that no lock pins',
     check: ({ kubefile, isPinned }) =>
       goodImages(kubefile)
-        .filter(({ ref }) => isPinned !== undefined && ref.digest === undefined && !isPinned(formatReference(ref)))
+        .filter(
+          ({ ref }) =>
+            isPinned !== undefined &&
+            ref.digest === undefined &&
+            ref.tag !== 'latest' &&
+            !isPinned(formatReference(ref)),
+        )
         .map(({ name, word }) => ({
           message: `"${name}" is pinned neither by a digest nor by the lock`,
           span: word.span,

@@ -100,6 +100,7 @@ function checkUnused({ kubefile, target }: LintSubject): readonly Finding[] {
   return stages.flatMap((stage, index) => {
     if (used.has(index) || stage.from === undefined || last === undefined) return []
     const name = stageName(stage)
+    if (name !== undefined && stages.filter(other => stageName(other) === name).length > 1) return []
     return [
       {
         message: name === undefined ? 'no stage needs this one' : `no stage needs "${name}"`,

@@ -152,11 +152,14 @@ function setBy(instruction: Instruction): readonly string[] {
 function checkUnused({ kubefile }: LintSubject): readonly Finding[] {
   const { stages, globalArgs, escape } = kubefile
   const inherited = new Set(stages.flatMap(({ instructions }) => instructions.flatMap(inheritedNames)))
-  const inFrom = [...globalArgs, ...stages.flatMap(({ from }) => from ?? [])].flatMap(instruction =>
-    expandedWords(instruction).flatMap(word => namesIn(word, escape)),
-  )
+  // Where a stage uses one that only FROM knows, the mistake is there.
+  const everywhere = [
+    ...globalArgs,
+    ...stages.flatMap(({ from, instructions }) => [...(from ? [from] : []), ...instructions]),
+  ]
+  const named = new Set(everywhere.flatMap(one => expandedWords(one).flatMap(word => namesIn(word, escape))))
   const unusedGlobals = globalArgs.flatMap(arg =>
-    arg.pairs.filter(({ key }) => !inherited.has(key.text) && !inFrom.includes(key.text)),
+    arg.pairs.filter(({ key }) => !inherited.has(key.text) && !named.has(key.text)),
   )
   const unusedInStages = stages.flatMap((stage, index) =>
     stage.instructions.flatMap((instruction, at) =>
