@@ -110,7 +110,7 @@ function addDirective(lexer: Lexer, directive: Directive): void {
 /** Reads blank lines and comments up to the next instruction, and the instruction with all its lines. */
 function readLogicalLine(lexer: Lexer): LogicalLine | undefined {
   const joined = { text: '', offsets: [] as number[] }
-  let blankLine: PhysicalLine | undefined
+  const blankLines: PhysicalLine[] = []
   let started = false
   for (let line = physicalLine(lexer, lexer.next); line !== undefined; line = physicalLine(lexer, ++lexer.next)) {
     const first = skipBlanks(line.text, 0)
@@ -122,7 +122,7 @@ function readLogicalLine(lexer: Lexer): LogicalLine | undefined {
           .trimEnd(),
       )
     } else if (first === line.text.length) {
-      if (started) blankLine ??= line
+      if (started) blankLines.push(line)
     } else {
       const end = continuationIndex(line.text, lexer.escape)
       append(joined, line, started ? 0 : first, end ?? line.text.length)
@@ -135,7 +135,7 @@ function readLogicalLine(lexer: Lexer): LogicalLine | undefined {
   }
   const length = joinedEnd(joined.text, lexer.escape)
   if (length === 0) return undefined
-  if (blankLine !== undefined) warnOfBlankLine(lexer, blankLine)
+  warnOfBlankLines(lexer, blankLines)
   const text = { lines: lexer.lines, text: joined.text.slice(0, length), offsets: joined.offsets.slice(0, length) }
   const { comments } = lexer
   lexer.comments = []
@@ -163,16 +163,23 @@ function append(to: { text: string; offsets: number[] }, line: PhysicalLine, fro
   for (let at = from; at < end; at++) to.offsets.push(line.start + at)
 }
 
-function warnOfBlankLine(lexer: Lexer, line: PhysicalLine): void {
+/** Told of once, mended all at once. */
+function warnOfBlankLines(lexer: Lexer, blankLines: readonly PhysicalLine[]): void {
+  const [line] = blankLines
+  if (line === undefined) return
+  const { starts, source } = lexer.lines
+  const edits = blankLines.map(({ start }) => ({
+    start,
+    end: starts[positionAt(lexer.lines, start).line] ?? source.length,
+    text: '',
+  }))
   lexer.diagnostics.push({
     severity: 'warning',
     rule: 'blank-continuation-line',
     message: 'blank line inside a continued instruction',
     span: spanAt(lexer.lines, line.start, line.end),
     hint: 'delete the blank line, or make it a comment',
-    fix: [
-      { start: line.start, end: lexer.lines.starts[positionAt(lexer.lines, line.start).line] ?? line.end, text: '' },
-    ],
+    fix: edits.filter(({ start, end }) => end > start),
   })
 }
 

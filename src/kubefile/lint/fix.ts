@@ -19,7 +19,7 @@ export function fixKubefile(source: string, filename: string, options: LintOptio
   const fixed: Diagnostic[] = []
   for (let round = 0; round < maxRounds; round++) {
     const found = lintKubefile(current, filename, options)
-    const chosen = withoutOverlaps(found.filter(({ fix }) => fix !== undefined))
+    const chosen = withoutOverlaps(found.filter(({ fix = [] }) => fix.length > 0))
     const next = applyEdits(
       current,
       chosen.flatMap(({ fix }) => fix ?? []),

@@ -206,7 +206,7 @@ function checkUnversioned({ template, version }: Base): readonly Finding[] {
       message: `BASE ${text} has no version: the stable one is resolved once and kept in the lock`,
       span,
       hint: `write BASE ${text}@stable, or a version`,
-      fix: replaceWord(template, `${text}@stable`),
+      fix: /^[\w.-]+$/.test(text) ? replaceWord(template, `${text}@stable`) : undefined,
     },
   ]
 }
