@@ -154,7 +154,7 @@ async function planPlatform(
  * @throws KUBEFILE_INVALID, CONTEXT_INVALID, IMAGE_UNRESOLVED, the artifact room's errors, DISK_FULL.
  */
 export async function buildImage(request: BuildRequest, store: Store, ctx: Context): Promise<BuildResult> {
-  const kubefile = readKubefile(request.kubefile, ctx, request)
+  const kubefile = readKubefile(request.kubefile, ctx, { target: request.target })
   warnOfUnusedArgs(kubefile, request.buildArgs, ctx)
   const plans = await planPlatforms(kubefile, request, request.sources.images, ctx)
   const { epoch, compression } = request.options

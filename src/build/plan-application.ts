@@ -20,8 +20,6 @@ export class ApplicationPlanner {
   readonly #expander: Expander
   readonly #report: Report
   readonly #applications: Map<string, PlannedApplication>
-  /** Declared in this stage, not inherited. */
-  readonly #own = new Set<string>()
   readonly #env = new Map<string, { readonly word: Word; readonly pairs: readonly (readonly [string, string])[] }[]>()
   readonly #commands = new Map<string, { readonly word: Word; readonly argv: readonly string[] }>()
   #launch: LaunchPlan | undefined
@@ -36,17 +34,25 @@ export class ApplicationPlanner {
   app(instruction: App): { readonly name: string; readonly copy: CopyPlan } | undefined {
     const name = this.#name(instruction.name)
     if (name === undefined) return undefined
-    if (this.#own.has(name)) {
-      const hint = `put all its sources behind one ${instruction.kind}, or choose another name`
-      this.#report('application', `application "${name}" is declared twice`, instruction.name.span, hint)
-      return undefined
-    }
+    if (this.#applications.has(name)) return this.#refuseSecond(name, instruction)
     const sources = instruction.sources.map(word => this.#source(word))
     if (sources.some(source => source === undefined)) return undefined
     const items = sources as readonly CopyItem[]
-    this.#own.add(name)
     this.#applications.set(name, { name, sources: items.map(sourceName), env: {} })
     return { name, copy: copyTo(`/${applicationsPath}/${name}/`, items) }
+  }
+
+  // Its files would lie among those that are there.
+  #refuseSecond(name: string, { kind, name: word }: App): undefined {
+    const isOwn = this.#applications.get(name)?.inherited === undefined
+    const [message, hint] = isOwn
+      ? [`application "${name}" is declared twice`, `put all its sources behind one ${kind}, or choose another name`]
+      : [
+          `application "${name}" comes with the base image`,
+          'choose another name; APPENV and APPCMDS change how that one starts',
+        ]
+    this.#report('application', message, word.span, hint)
+    return undefined
   }
 
   env(instruction: AppEnv): void {

@@ -131,7 +131,8 @@ const specs: readonly InstructionSpec[] = [
     json: 'allowed',
     usage: 'ADD [FLAGS] SOURCE… TARGET',
     summary: 'as COPY, and from URLs',
-    example: 'ADD --checksum=sha256:… https://example.com/charts.tgz charts/',
+    example:
+      'ADD --checksum=sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 https://example.com/a.tgz charts/',
     support: 'built',
   },
   {

@@ -20,7 +20,7 @@ export function lintKubefile(source: string, filename: string, options: LintOpti
   const { draft, diagnostics } = parseKubefile(source, filename)
   const skips = readSkips(draft)
   const rules = lintRules.filter(rule => rule.guard !== true)
-  const found = [...diagnostics, ...rules.flatMap(rule => runRule(rule, { kubefile: draft, ...options }))]
+  const found = [...diagnostics, ...rules.flatMap(rule => runRule(rule, { ...options, kubefile: draft }))]
   return [...found.filter(diagnostic => !skips.isSkipped(diagnostic)), ...skips.diagnostics]
     .map(diagnostic => (skips.strict ? { ...diagnostic, severity: 'error' as const } : diagnostic))
     .toSorted((a, b) => a.span.start.offset - b.span.start.offset)

@@ -157,11 +157,14 @@ describe('applications of a base image', () => {
     expect(resolveApplications(without.plan!, treeOf(), true, kubefile).launch).toBeUndefined()
   })
 
-  it('give way to one of that name', () => {
-    const { kubefile, plan } = planOf(['FROM base:1', 'APP db local://x.sh'], base)
-    expect(resolveApplications(plan!, treeOf('application/apps/db/x.sh'), true, kubefile).applications).toEqual([
-      { name: 'db', type: 'shell', files: ['x.sh'], env: {} },
-    ])
+  it('keep their names', () => {
+    const { diagnostics } = planOf(['FROM base:1', 'APP db local://x.sh'], base)
+    expect(diagnostics.map(({ message }) => message)).toEqual(['application "db" comes with the base image'])
+  })
+
+  it('may be started otherwise', () => {
+    const { kubefile, plan } = planOf(['FROM base:1', 'APPCMDS db ["x"]'], base)
+    expect(resolveApplications(plan!, treeOf(), true, kubefile).applications).toEqual([{ ...base[0], command: ['x'] }])
   })
 
   it('pass from stage to stage, labels too', () => {
