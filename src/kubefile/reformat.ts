@@ -76,24 +76,18 @@ class Formatter {
     const lineEnd = text.lines.starts[last + 1] ?? this.#source.length
     const { keyword } = splitHead(text.text, 0, this.#lexed.escape)
     if (text.text.slice(keyword.start, keyword.end).toUpperCase() === 'FROM' && ++this.#stages > 1) this.#separate()
-    const behind = this.#source.slice(text.offsets.at(-1)! + 1, lineEnd).trim()
-    const tokens = this.#tokens(line, 0)
     // A continuation into nothing: only at the end of the file.
-    if (behind !== '' || tokens === undefined) return this.#addVerbatim(line, first, last)
-    this.#out.push(this.#joined(line, tokens))
+    const isOpen = this.#source.slice(text.offsets.at(-1)! + 1, lineEnd).trim() !== ''
+    const tokens = isOpen ? undefined : this.#tokens(line, 0)
+    this.#out.push(tokens === undefined ? this.#verbatim(first, last) : this.#joined(line, tokens))
     if (heredocs.size === 0) return last + 1
     this.#out.push(this.#source.slice(lineEnd, end))
     return positionAt(text.lines, end).line
   }
 
-  #addVerbatim(line: LogicalLine, first: number, last: number): number {
-    const { lines } = line.text
-    const from = lines.starts[first]!
-    const isHeredoc = line.heredocs.size > 0
-    const to = isHeredoc ? line.end : (lines.starts[last + 1] ?? this.#source.length)
-    const text = this.#source.slice(from, to)
-    this.#out.push(text.slice(skipBlanks(text, 0), trimmedEnd(text.replace(/\r?\n$/, ''))))
-    return isHeredoc ? positionAt(lines, line.end).line : last + 1
+  #verbatim(first: number, last: number): string {
+    const lines = this.#physical.slice(first, last + 1)
+    return lines.join(this.#eol).slice(skipBlanks(lines[0]!, 0))
   }
 
   /** A blank line before the comments that stand directly above. */
@@ -136,7 +130,10 @@ class Formatter {
     const start = count === 0 ? rest : (words[count]?.start ?? text.length)
     if (start >= text.length) return tokens
     const range = { start, end: text.length }
-    return [...tokens, { range, text: this.#array(line, range) ?? this.#raw(line, range) }]
+    return [
+      ...tokens,
+      { range, text: (spec.json === 'never' ? undefined : this.#array(line, range)) ?? this.#raw(line, range) },
+    ]
   }
 
   /** How many arguments are words; the rest, if any, is an array or a text of its own. */

@@ -45,7 +45,7 @@ function legacyFinding(instruction: Env, { source }: Kubefile): Finding {
   const text = equalsValue(value.text)
   const isExact = value.span.end.offset - value.span.start.offset === value.text.length && /^[ \t]+$/.test(gap)
   const fix: readonly Edit[] | undefined =
-    text !== undefined && isExact
+    text !== undefined && isExact && /^[\w.-]+$/.test(name)
       ? [{ start: key.span.end.offset, end: value.span.end.offset, text: `=${text}` }]
       : undefined
   return {

@@ -80,6 +80,8 @@ it.each<readonly [what: string, source: string, formatted: string]>([
     'FROM scratch\nHEALTHCHECK --retries=3 CMD a  b\n',
   ],
   ['BASE', 'base  k3s@v1.31.4+k3s1  CACHE\n', 'BASE k3s@v1.31.4+k3s1 cache\n'],
+  ['what looks like an array and is text', 'FROM scratch\nLABEL a  ["x" ,"y"]\n', 'FROM scratch\nLABEL a ["x" ,"y"]\n'],
+  ['mixed line ends', '\r\nFROM scratch\\\n# note\nx\\\n\n', 'FROM scratch\\\r\n# note\r\nx\\\r\n'],
   ['a continuation into nothing', 'FROM scratch\n  RUN a \\\n# end\n', 'FROM scratch\nRUN a \\\n# end\n'],
   ['nothing', '', ''],
 ])('formats %s', (_, source, formatted) => {
