@@ -32,7 +32,7 @@ import {
 } from './metadata.ts'
 import type { BuildPlan } from './plan.ts'
 import { baseKey, planBuild, type PlanResult, targetStage } from './plan-build.ts'
-import { kubeVersionLabel } from './plan-stage.ts'
+import { kubeVersionLabel } from './plan-application.ts'
 import { resolveApplications } from './resolve-applications.ts'
 import { type PlannedTree, runPlan } from './run-plan.ts'
 import type { BuildSources } from './sources.ts'

@@ -10,6 +10,9 @@ import { urlFileName } from './url-file-name.ts'
 /** Where sealer's applications lie in the tree. */
 export const applicationsPath = 'application/apps'
 
+/** sealer's label for KUBEVERSION (facts/sealer.md §2.1). */
+export const kubeVersionLabel = 'app.alpha.sealer.io/supported-kube-version'
+
 export type Report = (rule: string, message: string, span: Span, hint?: string) => void
 
 /**
@@ -55,7 +58,25 @@ export class ApplicationPlanner {
     return undefined
   }
 
-  env(instruction: AppEnv): void {
+  /** Keeps what the instruction says, and gives it in words. */
+  declare(instruction: AppEnv | AppCmds | List): string {
+    switch (instruction.kind) {
+      case 'APPENV':
+        this.#addSettings(instruction)
+        return `set variables of ${instruction.app.text}`
+      case 'APPCMDS':
+        this.#setCommand(instruction)
+        return `start ${instruction.app.text} by ${textsOf(instruction.argv).join(' ')}`
+      case 'LAUNCH':
+        this.#launchApplications(instruction)
+        return `start ${textsOf(instruction.items).join(', ')}`
+      default:
+        this.#launchCommands(instruction)
+        return `run ${textsOf(instruction.items).join('; ')}`
+    }
+  }
+
+  #addSettings(instruction: AppEnv): void {
     const name = this.#expander.word(instruction.app)
     const pairs = instruction.pairs.map(
       ({ key, value }) => [this.#expander.word(key) ?? '', this.#expander.word(value) ?? ''] as const,
@@ -64,24 +85,24 @@ export class ApplicationPlanner {
     this.#env.set(name, [...(this.#env.get(name) ?? []), { word: instruction.app, pairs }])
   }
 
-  command(instruction: AppCmds): void {
+  #setCommand(instruction: AppCmds): void {
     const name = unquoteWord(instruction.app.text, this.#expander.escape)
-    this.#commands.set(name, { word: instruction.app, argv: instruction.argv.map(word => word.text) })
+    this.#commands.set(name, { word: instruction.app, argv: textsOf(instruction.argv) })
   }
 
-  launch(instruction: List): void {
+  #launchApplications(instruction: List): void {
     const applications = instruction.items.map(item => this.#expander.word(item) ?? '')
-    this.#launch = { from: 'LAUNCH', applications, commands: [], span: instruction.span, words: instruction.items }
+    this.#launch = { from: 'LAUNCH', applications, commands: [], words: instruction.items }
   }
 
-  commands(instruction: List): void {
-    const commands = instruction.items.map(item => item.text)
-    this.#launch = { from: 'CMDS', applications: [], commands, span: instruction.span, words: [] }
+  #launchCommands(instruction: List): void {
+    const commands = textsOf(instruction.items)
+    this.#launch = { from: 'CMDS', applications: [], commands, words: [] }
   }
 
   /** What CMD says counts as CMDS with one command, in a cluster image. */
-  cmd(command: string, span: Span): void {
-    this.#launch = { from: 'CMD', applications: [], commands: [command], span, words: [] }
+  cmd(command: string): void {
+    this.#launch = { from: 'CMD', applications: [], commands: [command], words: [] }
   }
 
   result(): { readonly applications: readonly PlannedApplication[]; readonly launch: LaunchPlan | undefined } {
@@ -127,6 +148,10 @@ export class ApplicationPlanner {
     this.#report('app-source', `"${text}" is no source`, word.span, `write local://${text} for a file of the context`)
     return undefined
   }
+}
+
+function textsOf(words: readonly Word[]): readonly string[] {
+  return words.map(({ text }) => text)
 }
 
 function copyTo(target: string, sources: readonly CopyItem[]): CopyPlan {

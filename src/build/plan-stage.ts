@@ -13,7 +13,6 @@ import {
   type Onbuild,
   type Stage,
   type Text,
-  type Word,
 } from '../kubefile/ast.ts'
 import { resolveTemplateRef, rootfsTemplate } from '../kubefile/base-template.ts'
 import { instructionSpec } from '../kubefile/instructions.ts'
@@ -23,7 +22,7 @@ import type { Scope } from '../kubefile/scope.ts'
 import { unquoteWord } from '../kubefile/words.ts'
 import { applyChange, type ConfigChange, type StageConfig } from './container-config.ts'
 import { Expander } from './expander.ts'
-import { ApplicationPlanner } from './plan-application.ts'
+import { ApplicationPlanner, kubeVersionLabel } from './plan-application.ts'
 import type { StageBase, StagePlan, Step } from './plan.ts'
 import { commandArgv, healthcheckOf, isSignal, parsePorts, resolveWorkdir, shellLine } from './plan-config.ts'
 import { parseOwner, planCopy } from './plan-copy.ts'
@@ -146,19 +145,14 @@ class StagePlanner {
       case 'CSI':
         return this.#planApp(instruction)
       case 'APPENV':
-        this.#applications.env(instruction)
-        return this.#declare(instruction, `set variables of ${instruction.app.text}`)
       case 'APPCMDS':
-        this.#applications.command(instruction)
-        return this.#declare(instruction, `start ${instruction.app.text} by ${wordsOf(instruction.argv).join(' ')}`)
       case 'LAUNCH':
-        this.#applications.launch(instruction)
-        return this.#declare(instruction, `start ${wordsOf(instruction.items).join(', ')}`)
       case 'CMDS':
-        this.#applications.commands(instruction)
-        return this.#declare(instruction, `run ${wordsOf(instruction.items).join('; ')}`)
-      case 'KUBEVERSION':
-        return this.#label(instruction, kubeVersionLabel, unquoteWord(instruction.value.text, this.#expander.escape))
+        return this.#add(instruction, { kind: 'declare', what: this.#applications.declare(instruction) })
+      case 'KUBEVERSION': {
+        const range = unquoteWord(instruction.value.text, this.#expander.escape)
+        return this.#configure(instruction, { set: 'labels', pairs: [[kubeVersionLabel, range]] })
+      }
       default:
         this.#refuse(instruction.kind, keywordSpan(instruction))
     }
@@ -185,7 +179,7 @@ class StagePlanner {
     const argv = commandArgv(instruction.command, this.#state.config.Shell ?? ['/bin/sh', '-c'])
     if (instruction.kind === 'CMD') {
       this.#hasOwnCmd = true
-      this.#applications.cmd(shellLine(instruction.command), keywordSpan(instruction))
+      this.#applications.cmd(shellLine(instruction.command))
       return this.#configure(instruction, { set: 'cmd', argv })
     }
     this.#configure(instruction, { set: 'entrypoint', argv, resetsCmd: !this.#hasOwnCmd })
@@ -248,14 +242,6 @@ class StagePlanner {
     this.#apply({ set: 'labels', pairs: [[label, 'true']] })
   }
 
-  #label(instruction: Instruction, name: string, value: string): void {
-    this.#configure(instruction, { set: 'labels', pairs: [[name, value]] })
-  }
-
-  #declare(instruction: Instruction, what: string): void {
-    this.#add(instruction, { kind: 'declare', what })
-  }
-
   #planBase(base: Base): void {
     const template = this.#expander.word(base.template)
     const version = base.version === undefined ? undefined : this.#expander.word(base.version)
@@ -313,13 +299,6 @@ class StagePlanner {
 }
 
 type StepBody = Step extends infer One ? (One extends Step ? Omit<One, 'createdBy' | 'span'> : never) : never
-
-/** sealer's (facts/sealer.md §2.1). */
-export const kubeVersionLabel = 'app.alpha.sealer.io/supported-kube-version'
-
-function wordsOf(words: readonly Word[]): readonly string[] {
-  return words.map(({ text }) => text)
-}
 
 const beginning = { offset: 0, line: 1, column: 1 }
 

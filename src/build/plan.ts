@@ -81,7 +81,6 @@ export interface LaunchPlan {
   readonly words: readonly Word[]
   /** Lines for the shell. */
   readonly commands: readonly string[]
-  readonly span: Span
 }
 
 /** What FROM names, for one platform. */
