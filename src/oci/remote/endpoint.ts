@@ -4,7 +4,8 @@ import { MiB } from '../../core/bytes.ts'
 import type { Context } from '../../core/context.ts'
 import { isCloudimgError } from '../../core/error.ts'
 import { compareBytes, readdirIfPresent, readFileIfPresent } from '../../io/files.ts'
-import { drain, type HttpResponse, isLoopback, send, type Trust } from '../../io/http.ts'
+import { drain, type HttpResponse, send, type Trust } from '../../io/http.ts'
+import { isLoopback } from '../../io/loopback.ts'
 import { registryError, retryableStatus } from './registry-error.ts'
 
 /** Where a registry's API answers, and how its certificate is judged. */
@@ -38,7 +39,7 @@ export function apiHost(registry: string): string {
  */
 export async function findEndpoint(
   registry: string,
-  options: { readonly insecure: boolean; readonly certificates: readonly string[] },
+  options: { readonly insecure: boolean; readonly certificates: readonly string[]; readonly stallMs?: number },
   ctx: Context,
 ): Promise<Endpoint> {
   const host = apiHost(registry)
@@ -47,18 +48,25 @@ export async function findEndpoint(
     ...(await readTrust([registry, host], options.certificates)),
     ...(insecure ? { insecure } : {}),
   }
+  const { stallMs } = options
   const secure = new URL(`https://${host}`)
-  if (!insecure) return await ping({ registry, base: secure, trust, insecure }, ctx)
+  if (!insecure) return await ping({ registry, base: secure, trust, insecure }, stallMs, ctx)
   try {
-    return await ping({ registry, base: secure, trust, insecure }, ctx)
+    return await ping({ registry, base: secure, trust, insecure }, stallMs, ctx)
   } catch (error) {
     if (!isCloudimgError(error, 'NETWORK')) throw error
-    return await ping({ registry, base: new URL(`http://${host}`), trust, insecure }, ctx)
+    return await ping({ registry, base: new URL(`http://${host}`), trust, insecure }, stallMs, ctx)
   }
 }
 
-async function ping(endpoint: Omit<Endpoint, 'challenge'>, ctx: Context): Promise<Endpoint> {
-  const response = await send({ method: 'GET', url: new URL('/v2/', endpoint.base), trust: endpoint.trust }, ctx)
+async function ping(
+  endpoint: Omit<Endpoint, 'challenge'>,
+  stallMs: number | undefined,
+  ctx: Context,
+): Promise<Endpoint> {
+  const url = new URL('/v2/', endpoint.base)
+  const patience = stallMs === undefined ? {} : { stallMs }
+  const response = await send({ method: 'GET', url, trust: endpoint.trust, ...patience }, ctx)
   await rejectTransient(response, endpoint)
   return { ...endpoint, challenge: response.status === 401 ? response.headers['www-authenticate'] : undefined }
 }

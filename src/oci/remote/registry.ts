@@ -29,6 +29,8 @@ export interface RemoteOptions {
   /** Folders with `<host:port>/ca.crt`; docker's and podman's unless told. */
   readonly certificates?: readonly string[]
   readonly retry?: RetryOptions
+  /** Milliseconds without a byte before a request is given up; 60,000 unless told, 300,000 while uploading. */
+  readonly stallMs?: number
   /** The first chunk size tried at registries that take no whole blob; 32 MiB unless told. */
   readonly chunkBytes?: number
 }
@@ -43,11 +45,12 @@ export interface RemoteRepository extends ImageSource, ImageTarget {
 const clients = new WeakMap<Credentials, Map<string, RegistryClient>>()
 
 export function registryClient(registry: string, options: RemoteOptions): RegistryClient {
-  const { credentials, insecure = false, certificates = certificateFolders, retry = {} } = options
+  const { credentials, insecure = false, certificates = certificateFolders, retry = {}, stallMs } = options
   const known = clients.get(credentials) ?? new Map<string, RegistryClient>()
   clients.set(credentials, known)
-  const key = JSON.stringify([registry, insecure, certificates, retry])
-  const client = known.get(key) ?? new RegistryClient(registry, { credentials, insecure, certificates, retry })
+  const key = JSON.stringify([registry, insecure, certificates, retry, stallMs])
+  const settings = { credentials, insecure, certificates, retry, ...(stallMs === undefined ? {} : { stallMs }) }
+  const client = known.get(key) ?? new RegistryClient(registry, settings)
   known.set(key, client)
   return client
 }
