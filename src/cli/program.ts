@@ -6,6 +6,7 @@ import { addBuildCommands } from './groups/build-commands.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addImageCommands } from './groups/image-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
+import { addRegistryCommands } from './groups/registry-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
 import type { Act } from './options.ts'
@@ -46,6 +47,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addTransferCommands(program, act)
   addArchiveCommands(program, act)
   addLoginCommands(program, act)
+  addRegistryCommands(program, act)
   addBuildCommands(program, act)
   addServeCommand(program, act)
   addDeployCommands(program, act)

@@ -98,11 +98,7 @@ async function afterRefusal(upload: Upload, at: Progress, ctx: Context): Promise
  * Where a session stands that broke in the middle of one PUT; undefined where the registry kept nothing of it, lost it, or
  * cannot tell. @throws what may be tried again.
  */
-export async function findKept(
-  upload: Upload,
-  session: Session,
-  ctx: Context,
-): Promise<Kept | undefined> {
+export async function findKept(upload: Upload, session: Session, ctx: Context): Promise<Kept | undefined> {
   const nothing = { session, offset: 0, chunkBytes: 0 }
   const { session: moved, offset } = await whereWeAre(upload, nothing, ctx)
   return offset > 0 && offset <= upload.blob.size ? { session: moved, offset } : undefined

@@ -43,7 +43,30 @@ describe('help', () => {
 
   it('has examples for what people type most', () => {
     expect(new Set(examples.map(([name]) => name))).toEqual(
-      new Set(['build', 'inspect', 'load', 'lock', 'login', 'pull', 'push', 'run', 'save', 'serve', 'tag', 'unpack']),
+      new Set([
+        'annotate',
+        'build',
+        'completion',
+        'config',
+        'copy',
+        'delete',
+        'digest',
+        'inspect',
+        'load',
+        'lock',
+        'login',
+        'manifest',
+        'pull',
+        'push',
+        'referrers',
+        'run',
+        'save',
+        'serve',
+        'tag',
+        'tags',
+        'unpack',
+        'validate',
+      ]),
     )
   })
 })
