@@ -6,6 +6,7 @@ import type { Written } from './ends.ts'
 
 const words: Readonly<Record<Written, string>> = {
   written: 'copied',
+  resumed: 'resumed',
   mounted: 'mounted',
   present: 'already there',
 }
@@ -17,6 +18,7 @@ export class CopySum {
   readonly #total: number
   readonly #outcomes: Readonly<Record<Written, { blobs: number; bytes: number }>> = {
     written: { blobs: 0, bytes: 0 },
+    resumed: { blobs: 0, bytes: 0 },
     mounted: { blobs: 0, bytes: 0 },
     present: { blobs: 0, bytes: 0 },
   }
@@ -52,11 +54,12 @@ export class CopySum {
       }
       progress(0)
       const written = await work(progress)
-      if (written !== 'present') progress(blob.size)
+      const moved = written === 'written' || written === 'resumed'
+      if (moved) progress(blob.size)
       else this.#skip(blob.size - seen)
       this.#outcomes[written].blobs++
       this.#outcomes[written].bytes += blob.size
-      task.end(written === 'written' ? 'done' : 'cached', words[written])
+      task.end(moved ? 'done' : 'cached', words[written])
     }
     await withTask(this.#ctx, title, copy, 'bytes', this.#task?.id)
   }
@@ -68,7 +71,7 @@ export class CopySum {
 
   /** `3 copied (312 MiB), 1 mounted (12.0 MiB), 8 already there (500 MiB)` */
   #note(): string {
-    const parts = (['written', 'mounted', 'present'] as const).flatMap(outcome => {
+    const parts = (['written', 'resumed', 'mounted', 'present'] as const).flatMap(outcome => {
       const { blobs, bytes } = this.#outcomes[outcome]
       return blobs === 0 ? [] : [`${blobs} ${words[outcome]} (${formatBytes(bytes)})`]
     })

@@ -28,7 +28,8 @@ export interface BlobSource {
   readonly from?: Place
 }
 
-export type Written = 'written' | 'present' | 'mounted'
+/** `resumed`: what an earlier try had left was kept, and the rest written. */
+export type Written = 'written' | 'resumed' | 'present' | 'mounted'
 
 export interface BlobWriter {
   /** True where `write` itself compares digest and size with what it was told. */

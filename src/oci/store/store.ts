@@ -123,13 +123,22 @@ class LocalStore implements Store {
     ctx: Context,
     progress?: (bytes: number) => void,
   ): Promise<Written> {
-    const present = await this.has(expected)
-    // What comes from far away and is large is taken up where an earlier run stopped.
-    if (!present && source.from !== undefined && expected.size >= resumedBytes)
-      await resumeBlob(this.layout, expected, source, ctx, progress)
-    else if (!present) await this.#take(await source.open(), expected, ctx, progress)
+    const written = (await this.has(expected)) ? 'present' : await this.#bring(expected, source, ctx, progress)
     await this.#relate(expected, ctx)
-    return present ? 'present' : 'written'
+    return written
+  }
+
+  // What comes from far away and is large is taken up where an earlier run stopped.
+  async #bring(
+    expected: Descriptor,
+    source: BlobSource,
+    ctx: Context,
+    progress?: (bytes: number) => void,
+  ): Promise<Written> {
+    if (source.from !== undefined && expected.size >= resumedBytes)
+      return await resumeBlob(this.layout, expected, source, ctx, progress)
+    await this.#take(await source.open(), expected, ctx, progress)
+    return 'written'
   }
 
   async ingest(

@@ -7,7 +7,7 @@ import type { Expected } from '../../io/hash.ts'
 import { type WriteHashed, writeHashed } from '../../io/hashed-file.ts'
 import { openPartialFile, type PartialFile } from '../../io/partial-file.ts'
 import type { Descriptor } from '../descriptor.ts'
-import type { BlobSource } from '../ends.ts'
+import type { BlobSource, Written } from '../ends.ts'
 import { blobPath, type StoreLayout } from './layout.ts'
 
 /** Smaller blobs are brought in anew. */
@@ -51,7 +51,7 @@ export async function resumeBlob(
   source: BlobSource,
   ctx: Context,
   onProgress?: (bytes: number) => void,
-): Promise<void> {
+): Promise<Written> {
   const partial = await openPartialFile(`blob ${blob.digest}`, layout.downloads)
   let kept = Math.min(partial.size, blob.size)
   for (let done = false; !done;) {
@@ -68,6 +68,7 @@ export async function resumeBlob(
     }
   }
   await partial.commit(blobPath(layout, blob.digest))
+  return kept > 0 ? 'resumed' : 'written'
 }
 
 function isWrong(error: unknown): boolean {

@@ -51,7 +51,7 @@ describe('a blob from a registry', () => {
     const second = remote(Number.POSITIVE_INFINITY)
     const seen: number[] = []
     const again = await openStore(home)
-    expect(await again.write(blob.descriptor, second.source, testContext(), size => seen.push(size))).toBe('written')
+    expect(await again.write(blob.descriptor, second.source, testContext(), size => seen.push(size))).toBe('resumed')
     expect(second.asked).toEqual([1_234_567])
     expect(seen[0]).toBeGreaterThan(1_234_567)
     expect((await readFile(blobPath(store.layout, blob.descriptor.digest))).equals(blob.bytes)).toBe(true)
