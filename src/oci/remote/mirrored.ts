@@ -50,12 +50,20 @@ class MirroredSource implements ImageSource {
     )
   }
 
-  referrers(subject: Digest, ctx: Context): Promise<readonly Descriptor[]> {
-    return this.#ask(
-      place => place.referrers(subject, ctx),
-      found => found.length > 0,
-      ctx,
-    )
+  /** A registry out of reach does not keep what a mirror has from being read: the mirror's list is taken then. */
+  async referrers(subject: Digest, ctx: Context): Promise<readonly Descriptor[]> {
+    let answered = false
+    const list = async (place: RemoteRepository): Promise<readonly Descriptor[]> => {
+      const found = await place.referrers(subject, ctx)
+      answered = true
+      return found
+    }
+    try {
+      return await this.#ask(list, found => found.length > 0, ctx)
+    } catch (error) {
+      if (answered && isRefusal(error)) return []
+      throw error
+    }
   }
 
   async #ask<T>(
