@@ -16,6 +16,8 @@ export interface RemoteAccess {
   source(ref: Reference): ImageSource
   /** The registry itself: to write to, to list, to delete. */
   repository(ref: Reference): RemoteRepository
+  /** Whether plain http and unverified certificates are taken there. */
+  isInsecure(registry: string): boolean
 }
 
 // A dead mirror should not hold up what the registry behind it can give.
@@ -43,6 +45,7 @@ export async function remoteAccess(session: Session, insecure = false): Promise<
       refuseBlocked(ref)
       return open(writePlace(rules, ref))
     },
+    isInsecure: registry => insecure || ruleFor(rules, { registry, repository: '' })?.insecure === true,
   }
 }
 

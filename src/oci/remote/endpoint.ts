@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { homedir } from 'node:os'
 import { MiB } from '../../core/bytes.ts'
 import type { Context } from '../../core/context.ts'
-import { isCloudimgError } from '../../core/error.ts'
+import { CloudimgError, isCloudimgError } from '../../core/error.ts'
 import { compareBytes, readdirIfPresent, readFileIfPresent } from '../../io/files.ts'
 import { drain, type HttpResponse, send, type Trust } from '../../io/http.ts'
 import { isLoopback } from '../../io/loopback.ts'
@@ -88,7 +88,7 @@ export async function readTrust(hosts: readonly string[], folders: readonly stri
       if (name.endsWith('.crt')) authorities.push(await readPem(join(folder, name)))
       if (name.endsWith('.cert') && client === undefined) {
         const stem = join(folder, name.slice(0, -'.cert'.length))
-        client = { cert: await readPem(`${stem}.cert`), key: await readPem(`${stem}.key`) }
+        client = { cert: await readPem(`${stem}.cert`), key: await readKey(`${stem}.key`, `${stem}.cert`) }
       }
     }
   }
@@ -96,6 +96,15 @@ export async function readTrust(hosts: readonly string[], folders: readonly stri
     ...(authorities.length === 0 ? {} : { ca: authorities.join('\n') }),
     ...(client === undefined ? {} : { client }),
   }
+}
+
+async function readKey(path: string, certificate: string): Promise<string> {
+  const key = await readPem(path)
+  if (key !== '') return key
+  throw new CloudimgError(
+    'FILE_ERROR',
+    `reading the client certificate "${certificate}": its key "${path}" is not there`,
+  )
 }
 
 async function readPem(path: string): Promise<string> {

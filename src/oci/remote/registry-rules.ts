@@ -27,7 +27,7 @@ export interface Place {
 
 /** The rule with the longest prefix; of equal ones the first. */
 export function ruleFor(rules: readonly RegistryRule[], ref: Reference): RegistryRule | undefined {
-  const name = `${ref.registry}/${ref.repository}`
+  const name = [ref.registry, ref.repository].filter(part => part !== '').join('/')
   let best: RegistryRule | undefined
   for (const rule of rules)
     if (fits(rule.prefix, name, ref.registry) && rule.prefix.length > (best?.prefix.length ?? 0)) best = rule
