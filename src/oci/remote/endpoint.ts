@@ -17,6 +17,8 @@ export interface Endpoint {
   readonly trust: Trust
   /** Plain http or an unverified certificate is accepted: the user said so, or it is this machine. */
   readonly insecure: boolean
+  /** Milliseconds without a byte that are borne; `send`'s own unless told. */
+  readonly stallMs?: number
   /** WWW-Authenticate of the answer to `GET /v2/`; undefined where that needs no authentication. */
   readonly challenge: string | undefined
 }
@@ -48,25 +50,21 @@ export async function findEndpoint(
     ...(await readTrust([registry, host], options.certificates)),
     ...(insecure ? { insecure } : {}),
   }
-  const { stallMs } = options
+  const known = { registry, trust, insecure, ...(options.stallMs === undefined ? {} : { stallMs: options.stallMs }) }
   const secure = new URL(`https://${host}`)
-  if (!insecure) return await ping({ registry, base: secure, trust, insecure }, stallMs, ctx)
+  if (!insecure) return await ping({ ...known, base: secure }, ctx)
   try {
-    return await ping({ registry, base: secure, trust, insecure }, stallMs, ctx)
+    return await ping({ ...known, base: secure }, ctx)
   } catch (error) {
     if (!isCloudimgError(error, 'NETWORK')) throw error
-    return await ping({ registry, base: new URL(`http://${host}`), trust, insecure }, stallMs, ctx)
+    return await ping({ ...known, base: new URL(`http://${host}`) }, ctx)
   }
 }
 
-async function ping(
-  endpoint: Omit<Endpoint, 'challenge'>,
-  stallMs: number | undefined,
-  ctx: Context,
-): Promise<Endpoint> {
-  const url = new URL('/v2/', endpoint.base)
+async function ping(endpoint: Omit<Endpoint, 'challenge'>, ctx: Context): Promise<Endpoint> {
+  const { trust, stallMs } = endpoint
   const patience = stallMs === undefined ? {} : { stallMs }
-  const response = await send({ method: 'GET', url, trust: endpoint.trust, ...patience }, ctx)
+  const response = await send({ method: 'GET', url: new URL('/v2/', endpoint.base), trust, ...patience }, ctx)
   await rejectTransient(response, endpoint)
   return { ...endpoint, challenge: response.status === 401 ? response.headers['www-authenticate'] : undefined }
 }
