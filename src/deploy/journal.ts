@@ -2,6 +2,7 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { mkdir } from 'node:fs/promises'
 import { z } from 'zod'
+import type { Undo } from '../runtime/step.ts'
 import { MiB } from '../core/bytes.ts'
 import { compareBytes, readFileIfPresent, readdirIfPresent, syncDirectory, withFileErrors } from '../io/files.ts'
 
@@ -13,11 +14,13 @@ const lineSchema = z.object({
   t: z.number(),
   host: z.string().optional(),
   step: z.string().optional(),
-  event: z.enum(['begin', 'resume', 'start', 'done', 'failed', 'end']),
+  event: z.enum(['begin', 'resume', 'start', 'done', 'failed', 'undone', 'end']),
   /** What was asked, in `begin`: a command with the same text resumes this operation. */
   command: z.string().optional(),
   epoch: z.number().optional(),
   message: z.string().optional(),
+  /** In `start`: what takes the step back, or that nothing does. */
+  undo: z.custom<Undo>(value => value === 'none' || (typeof value === 'object' && value !== null)).optional(),
 })
 
 export type JournalLine = z.infer<typeof lineSchema>

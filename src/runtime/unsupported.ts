@@ -18,6 +18,7 @@ export function undeployable(name: RuntimeName): Runtime {
   return {
     name,
     requirements: refuse,
+    inherited: refuse,
     holes: refuse,
     install: refuse,
     init: refuse,

@@ -1,4 +1,5 @@
-import { planCluster, runCluster, type PlanResult, type RunResult } from '../../deploy/actions/run.ts'
+import type { ActionResult, PlanResult } from '../../deploy/act.ts'
+import { planCluster, runCluster } from '../../deploy/actions/run.ts'
 import { formatPlan } from '../../deploy/plan-text.ts'
 import { openDeployImage } from '../../deploy/store-image.ts'
 import type { RunOptions } from '../../deploy/options.ts'
@@ -59,9 +60,9 @@ async function hostOptions(session: Session, flags: RunFlags): Promise<Omit<RunO
     ssh: await sshOptions(session, flags),
     cluster: {
       nodeIps: nodeIps(list(flags.nodeIp)),
-      tlsSans: list(flags.tlsSan),
-      allowStandIn: flags.allowStandIn === true,
+      ...(flags.tlsSan === undefined ? {} : { tlsSans: list(flags.tlsSan) }),
     },
+    wishes: { allowStandIn: flags.allowStandIn === true },
     fixes: list(flags.fix).map(knownFix),
     limits: {
       ...(timeout === undefined ? {} : { timeoutSeconds: timeout }),
@@ -109,7 +110,7 @@ async function sshOptions({ terminal }: Session, flags: RunFlags): Promise<SshOp
   }
 }
 
-function describe(result: RunResult): string {
+function describe(result: ActionResult): string {
   const hosts = result.hosts.map(
     host =>
       `  ${host.name.padEnd(20)} ${host.role.padEnd(7)} ${host.address.padEnd(16)} ${host.changed ? 'changed' : 'as it was'}`,
