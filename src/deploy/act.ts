@@ -3,6 +3,7 @@ import type { DeployStep } from '../runtime/step.ts'
 import type { Action } from './action.ts'
 import { applyPhase, commandText, withOperation } from './carry-out.ts'
 import { withClaim } from './claim.ts'
+import { dropClusterRecord, hostText, type RecordedHost, updateClusterRecord } from './cluster-record.ts'
 import type { Ends } from './ends.ts'
 import { isUnfinished, type Journal } from './journal.ts'
 import { fetchKubeconfig } from './phases/kubeconfig.ts'
@@ -75,6 +76,7 @@ export async function performAction(
 
 /** Lock, the plan's phases in their order, Verify, Kubeconfig, Unlock; every change through the door. */
 async function change(prepared: Prepared, ctx: Context): Promise<ActionResult> {
+  await record(prepared, [])
   return await withOperation(prepared, ctx, async (operation, ctx) => {
     for (const phase of prepared.plan.phases) await applyPhase(phase, prepared, operation, ctx)
     const kubeconfig = await confirm(prepared, ctx)
@@ -99,9 +101,24 @@ async function isDone(prepared: Prepared, ctx: Context): Promise<boolean> {
 
 /** The end of the story, whether anything was changed or not. */
 async function confirm(prepared: Prepared, ctx: Context): Promise<string | undefined> {
-  if (prepared.action.leaves === 'nothing') return undefined
+  if (prepared.action.leaves === 'nothing') {
+    await dropClusterRecord(prepared.directory)
+    return undefined
+  }
   await verify(prepared, ctx)
+  await record(prepared, [...prepared.plan.leaving.map(node => node.name), ...prepared.plan.forgotten])
   return await fetchKubeconfig(prepared, ctx)
+}
+
+/** From the first change on, so that whoever resumes finds everyone. */
+async function record({ directory, plan, connected }: Prepared, gone: readonly string[]): Promise<void> {
+  const hosts = [...plan.nodes, ...plan.leaving].flatMap(({ host, role, name, address }): readonly RecordedHost[] => {
+    const reached = connected.find(entry => entry.address.name === host)
+    return reached === undefined || gone.includes(name)
+      ? []
+      : [{ host: hostText(reached.address), role, name, address }]
+  })
+  await updateClusterRecord(directory, plan.cluster, hosts, gone)
 }
 
 function resultOf(

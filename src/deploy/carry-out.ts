@@ -45,7 +45,7 @@ export async function withOperation<T>(
       holes: prepared.holes,
       hosts: prepared.hosts,
       sources: new Sources(situation.rootfs.map(({ tree }) => tree)),
-      keep: new Keep(join(directory, 'kept', journal.op)),
+      keep: new Keep(join(directory, 'snapshots', journal.op)),
       lease,
       pace: ends,
       onChange: () => void (begun = true),

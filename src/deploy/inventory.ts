@@ -22,6 +22,11 @@ export function parseInventory(servers: readonly string[], agents: readonly stri
     throw new CloudimgError('USAGE', 'planning a cluster: agents but no server', {
       hint: 'name the server with --servers HOST',
     })
+  return parseEntries(servers, agents)
+}
+
+/** @throws USAGE for a host named twice. */
+export function parseEntries(servers: readonly string[], agents: readonly string[]): Inventory {
   const entries = [...servers.map(text => entry(text, 'server')), ...agents.map(text => entry(text, 'agent'))]
   refuseDuplicates(entries)
   return entries

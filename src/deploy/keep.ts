@@ -36,7 +36,7 @@ export class Keep {
   async fetch(host: ReadonlyHost, path: string, name: string, ctx: Context): Promise<void> {
     const target = join(this.directory, name)
     const wanted = await sumOf(host, path, ctx)
-    await mkdir(this.directory, { recursive: true, mode: 0o700 })
+    await mkdir(dirname(target), { recursive: true, mode: 0o700 })
     const found = await receive(host, path, target, ctx)
     if (found !== wanted)
       throw new CloudimgError(

@@ -1,6 +1,6 @@
 import type { Digest } from '../core/digest.ts'
 import type { Finding } from '../runtime/finding.ts'
-import type { Cluster, Member, Runtime } from '../runtime/runtime.ts'
+import type { Cluster, Member, Role, Runtime } from '../runtime/runtime.ts'
 import type { DeployStep } from '../runtime/step.ts'
 import type { Action } from './action.ts'
 import type { Wishes } from './options.ts'
@@ -59,7 +59,7 @@ export interface Plan {
 
 export interface PlanNode {
   readonly host: string
-  readonly role: string
+  readonly role: Role
   readonly name: string
   readonly address: string
   readonly interface: string

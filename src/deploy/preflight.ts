@@ -8,9 +8,14 @@ import type { Wishes } from './options.ts'
 import type { SituatedNode } from './situation.ts'
 
 /** Everything that the machines that are to be nodes say against it, from facts alone. */
-export const judgeHosts: ActionJudge = ({ nodes, cluster, runtime, wishes }) => [
+export const judgeHosts: ActionJudge = input => [
+  ...judgeMachines(input),
+  ...input.nodes.flatMap(node => judgeHistory(node, input.cluster)),
+]
+
+/** What the machines themselves say, whatever was done to them before. */
+export const judgeMachines: ActionJudge = ({ nodes, cluster, runtime, wishes }) => [
   ...nodes.flatMap(node => [...judgeMachine(node), ...runtime.requirements(node, cluster)]),
-  ...nodes.flatMap(node => judgeHistory(node, cluster)),
   ...judgeTogether(nodes),
   ...judgeStandIn(nodes, wishes),
 ]

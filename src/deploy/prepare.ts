@@ -5,7 +5,7 @@ import type { Host } from '../host/host.ts'
 import { findRuntime } from '../runtime/find-runtime.ts'
 import type { Cluster, Member, Runtime } from '../runtime/runtime.ts'
 import type { Action } from './action.ts'
-import { clusterId } from './cluster-id.ts'
+import { clusterId, readNodeRecord } from './cluster-id.ts'
 import type { Ends } from './ends.ts'
 import { Holes } from './holes.ts'
 import { stateHome } from './options.ts'
@@ -79,8 +79,12 @@ async function prepare(
   const nodes = [first, ...rest] as const
   const runtime = findRuntime(situation.rootfs[0].platform.metadata.runtime)
   const members = await askMembers(first, runtime, hosts, ctx)
-  const cluster = describeCluster(request, situation, nodes, members, runtime, timeoutSeconds)
-  const forgotten = members.filter(member => request.forgotten?.includes(member.name) === true)
+  // A machine that is a node of ours has taken its old self's place already.
+  const reborn = new Set(nodes.filter(node => node.facts.cloudimg.node !== undefined).map(node => node.name))
+  const forgotten = members.filter(({ name }) => request.forgotten?.includes(name) === true && !reborn.has(name))
+  const gone = new Set([...leaving, ...forgotten].map(node => node.name))
+  const staying = members.filter(member => !gone.has(member.name))
+  const cluster = describeCluster(request, situation, nodes, staying, runtime, timeoutSeconds)
   const { image, fixes = [], wishes = {} } = request
   const plan = makePlan(action, {
     image: image && { reference: image.reference, digest: image.digest },
@@ -132,7 +136,7 @@ function describeCluster(
   const extra = wishes.tlsSans ?? inherited?.tlsSans.filter(name => !own.includes(name)) ?? []
   const addresses = [...servers, ...members.filter(member => member.role === 'server')].map(({ address }) => address)
   return {
-    id: clusterId(nodes[0]),
+    id: clusterId(nodes.find(node => readNodeRecord(node.facts)?.cluster !== undefined) ?? nodes[0]),
     version: metadata.version,
     hasFeature: name => metadata.features.includes(name),
     tlsSans: [...new Set([...extra, ...(wishes.endpoint === undefined ? [] : [wishes.endpoint])])],

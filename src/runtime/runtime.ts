@@ -61,6 +61,13 @@ export interface Inherited {
   readonly tlsSans: readonly string[]
 }
 
+export interface UpgradeOptions {
+  /** From the version that runs; only then a node may go back. */
+  readonly sameMinor: boolean
+  /** Pods leave the node first. */
+  readonly drain: boolean
+}
+
 /** Where a hole's value comes from: read back from a host that has it, else made up once. */
 export interface HoleSource {
   readonly hole: string
@@ -100,9 +107,17 @@ export interface Runtime {
   install(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   init(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   join(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
-  upgrade(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
-  remove(node: PlannedNode, via: PlannedNode): readonly DeployStep[]
-  reset(node: PlannedNode): readonly DeployStep[]
+  /** `via`: a server that runs; kubectl is asked there. */
+  upgrade(node: PlannedNode, cluster: Cluster, via: PlannedNode, options: UpgradeOptions): readonly DeployStep[]
+  /** A node leaves the cluster, and k3s its machine. */
+  remove(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
+  /** The cluster forgets a node whose machine is gone. */
+  forget(member: Member, via: PlannedNode): readonly DeployStep[]
+  /** A node that knows only servers which are none any more is told of another one. */
+  redirect(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
+  /** The datastore's state comes to the operator, as `NAME/…`; nothing where the datastore is not ours. */
+  snapshot(server: PlannedNode, cluster: Cluster, name: string): readonly DeployStep[]
+  reset(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
 
   /** All nodes of the cluster, as a server sees them. */
   nodes(server: ReadonlyHost, ctx: Context): Promise<readonly Member[]>

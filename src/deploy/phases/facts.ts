@@ -80,9 +80,16 @@ function rootfsOpener(image: DeployImage | undefined, ctx: Context): OpenRootfs 
     opened.set(digest, known)
     return known
   }
+  // A machine that has nothing left is handled with what its cluster has.
+  const openInstalled = async (facts: HostFacts, host: ReadonlyHost): Promise<Rootfs> => {
+    const digest = readNodeRecord(facts)?.digest
+    const [any] = opened.values()
+    return await (digest === undefined && any !== undefined
+      ? any
+      : once(digest, () => openInstalledRootfs(facts, host, ctx)))
+  }
   return async (facts, host) => {
-    if (image === undefined)
-      return await once(readNodeRecord(facts)?.digest, () => openInstalledRootfs(facts, host, ctx))
+    if (image === undefined) return await openInstalled(facts, host)
     const platform = platformFor(image, facts.platform, host.name)
     return await once(platform.digest, () => openRootfs(platform, image.reference, ctx))
   }
@@ -100,7 +107,8 @@ async function situate(
   const present = files.length === 0 ? new Map<string, Digest>() : await presentFiles(host, directory, tree, ctx)
   return {
     host: address.name,
-    role,
+    // Who left half-way is known to itself alone.
+    role: leaves ? (readNodeRecord(facts)?.role ?? role) : role,
     name: facts.hostname.toLowerCase(),
     ...nodeAddress(address, facts, options.nodeIps[address.name] ?? options.nodeIps[address.host]),
     facts,

@@ -1,13 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import type { HoleSource, PlannedNode, Runtime } from '../runtime.ts'
-import { unsupported } from '../unsupported.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { findSecret, type Secret } from './config.ts'
 import { readImages, readKubeconfig, readNodes } from './observe.ts'
 import { k3sPaths } from './paths.ts'
 import { inheritedFrom } from './standing.ts'
 import { judgeK3s } from './requirements.ts'
-import { initSteps, installSteps, joinSteps } from './steps.ts'
+import { redirectSteps } from './redirect.ts'
+import { forgetSteps, removeSteps } from './remove.ts'
+import { snapshotSteps } from './snapshot.ts'
+import { initSteps, installSteps, joinSteps, resetSteps } from './steps.ts'
+import { upgradeSteps } from './upgrade.ts'
 
 /** k3s: one file, embedded datastore, installed by upstream's own script (facts/k3s.md). */
 export const k3s: Runtime = {
@@ -22,15 +25,12 @@ export const k3s: Runtime = {
   install: installSteps,
   init: initSteps,
   join: joinSteps,
-  upgrade: () => {
-    throw unsupported('k3s', 'upgrading a node')
-  },
-  remove: () => {
-    throw unsupported('k3s', 'removing a node')
-  },
-  reset: () => {
-    throw unsupported('k3s', 'resetting a node', 'on the host itself: cloudimg-node reset')
-  },
+  upgrade: upgradeSteps,
+  remove: removeSteps,
+  forget: forgetSteps,
+  redirect: redirectSteps,
+  snapshot: snapshotSteps,
+  reset: resetSteps,
   nodes: readNodes,
   images: readImages,
   kubeconfig: readKubeconfig,

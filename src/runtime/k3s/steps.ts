@@ -1,4 +1,4 @@
-import { join } from 'node:path/posix'
+import { dirname, join } from 'node:path/posix'
 import type { Digest } from '../../core/digest.ts'
 import type { Cluster, PlannedNode } from '../runtime.ts'
 import type { DeployStep, Op, Probe } from '../step.ts'
@@ -127,3 +127,22 @@ function installedFiles(node: PlannedNode): readonly { readonly path: string; re
     return name === undefined ? [] : [{ path: join(k3sPaths.images, name), digest }]
   })
 }
+
+/** All of cloudimg and k3s goes away from the machine, data included. */
+export function resetSteps(node: PlannedNode, cluster: Cluster): readonly DeployStep[] {
+  return [
+    {
+      id: `reset/${node.host}`,
+      host: node.host,
+      sentence: 'remove k3s and everything of cloudimg, with all data',
+      do: [
+        installer(node, 'reset', [], cluster.timeoutSeconds),
+        { op: 'exec', argv: ['rm', '-rf', dirname(k3sPaths.pendingConfig)] },
+      ],
+      done: command('sh', '-c', cleanScript, 'host-clean'),
+      undo: 'none',
+    },
+  ]
+}
+
+const cleanScript = `cd ${k3sPaths.state} 2>/dev/null || exit 0; for left in node owned rootfs current; do [ ! -e "$left" ] || exit 1; done`

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
 import { findRuntime } from '../../../src/runtime/find-runtime.ts'
-import { k3s } from '../../../src/runtime/k3s/k3s.ts'
 import { readImages, readKubeconfig, readNodes } from '../../../src/runtime/k3s/observe.ts'
 import { FakeHost } from '../../support/fake-host.ts'
 import { sampleCluster, sampleNode } from '../../support/sample-node.ts'
@@ -14,13 +13,8 @@ describe('runtimes', () => {
     for (const ask of [
       () => runtime.install(node, sampleCluster),
       () => runtime.init(node, sampleCluster),
-      () => runtime.reset(node),
+      () => runtime.reset(node, sampleCluster),
     ])
-      expect(ask).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }))
-  })
-
-  it('k3s throws what is not built', () => {
-    for (const ask of [() => k3s.upgrade(node, sampleCluster), () => k3s.remove(node, node), () => k3s.reset(node)])
       expect(ask).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }))
   })
 
