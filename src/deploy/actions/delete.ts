@@ -51,6 +51,10 @@ async function requestOf(options: DeleteOptions, ends: Ends, ctx: Context): Prom
   const leaving = hosts.map(text => ({ text, node: findNode(cluster, text) }))
   const names = new Set(leaving.map(({ node }) => node?.name))
   const staying = cluster.nodes.filter(node => !names.has(node.name) && !unreachable.has(node.name))
+  if (!staying.some(node => node.role === 'server'))
+    throw new CloudimgError('USAGE', 'deleting nodes: no server would be left', {
+      hint: 'to take the whole cluster away: cloudimg reset',
+    })
   return {
     ...reach,
     inventory: [...staying, ...leaving.flatMap(({ text, node }) => leaver(cluster, text, node, unreachable))],
