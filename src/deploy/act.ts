@@ -6,6 +6,7 @@ import { withClaim } from './claim.ts'
 import { dropClusterRecord, hostText, type RecordedHost, updateClusterRecord } from './cluster-record.ts'
 import type { Ends } from './ends.ts'
 import { isUnfinished, type Journal } from './journal.ts'
+import { adoptOperation } from './mirror.ts'
 import { fetchKubeconfig } from './phases/kubeconfig.ts'
 import { preflight } from './phases/preflight.ts'
 import { verify } from './phases/verify.ts'
@@ -68,10 +69,25 @@ export async function performAction(
 ): Promise<ActionResult> {
   return await withPrepared(action, request, ends, ctx, async prepared => {
     preflight(prepared.plan.findings, ctx)
-    if (!(await isUnfinished(prepared.directory, commandText(prepared))) && (await isDone(prepared, ctx)))
-      return resultOf(prepared, { changed: new Set(), kubeconfig: await confirm(prepared, ctx) })
-    return await withClaim(prepared.directory, () => change(prepared, ctx))
+    await adopt(prepared, ctx)
+    const result = await bringAbout(prepared, ctx)
+    if (action.leaves === 'nothing') await dropClusterRecord(prepared.directory)
+    return result
   })
+}
+
+async function bringAbout(prepared: Prepared, ctx: Context): Promise<ActionResult> {
+  if (!(await isUnfinished(prepared.directory, commandText(prepared))) && (await isDone(prepared, ctx)))
+    return resultOf(prepared, { changed: new Set(), kubeconfig: await confirm(prepared, ctx) })
+  await prepared.request.approve?.(prepared.plan)
+  return await withClaim(prepared.directory, () => change(prepared, ctx))
+}
+
+/** What another operator has begun with these very words is ours to finish. */
+export async function adopt(prepared: Prepared, ctx: Context): Promise<void> {
+  const { situation, hosts, directory } = prepared
+  const seen = situation.nodes.map(node => ({ host: hostNamed(hosts, node.host), facts: node.facts }))
+  await adoptOperation(seen, { directory, command: commandText(prepared) }, ctx)
 }
 
 /** Lock, the plan's phases in their order, Verify, Kubeconfig, Unlock; every change through the door. */
@@ -101,10 +117,7 @@ async function isDone(prepared: Prepared, ctx: Context): Promise<boolean> {
 
 /** The end of the story, whether anything was changed or not. */
 async function confirm(prepared: Prepared, ctx: Context): Promise<string | undefined> {
-  if (prepared.action.leaves === 'nothing') {
-    await dropClusterRecord(prepared.directory)
-    return undefined
-  }
+  if (prepared.action.leaves === 'nothing') return undefined
   await verify(prepared, ctx)
   await record(prepared, [...prepared.plan.leaving.map(node => node.name), ...prepared.plan.forgotten])
   return await fetchKubeconfig(prepared, ctx)

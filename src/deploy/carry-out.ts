@@ -2,11 +2,13 @@ import { join } from 'node:path'
 import { each } from '../core/each.ts'
 import type { Context } from '../core/context.ts'
 import { CloudimgError, isCloudimgError, reasonOf } from '../core/error.ts'
+import type { Host } from '../host/host.ts'
 import type { DeployStep } from '../runtime/step.ts'
 import { applyStep, type Door } from './door.ts'
-import { type Journal, openJournal } from './journal.ts'
+import { type Journal, type JournalLine, openJournal } from './journal.ts'
 import { Keep } from './keep.ts'
 import { nextEpoch, withLock } from './lock.ts'
+import { mirrorLine } from './mirror.ts'
 import { onHosts } from './on-hosts.ts'
 import type { PlannedPhase } from './plan.ts'
 import type { Prepared } from './prepare.ts'
@@ -47,12 +49,18 @@ export async function withOperation<T>(
       sources: new Sources(situation.rootfs.map(({ tree }) => tree)),
       keep: new Keep(join(directory, 'snapshots', journal.op)),
       lease,
+      mirror: mirrorLine,
       pace: ends,
       onChange: () => void (begun = true),
     }
     const operation: Operation = { door, journal, changed: new Set() }
     const hosts = locked.map(({ host }) => host)
-    const result = await withLock(hosts, situation.rootfs[0].installer, lease, ctx, ctx => work(operation, ctx))
+    const result = await withLock(hosts, situation.rootfs[0].installer, lease, ctx, async ctx => {
+      await tellAll(hosts, journal.begin, ctx)
+      const result = await work(operation, ctx)
+      await tellAll(hosts, { ...journal.begin, event: 'end' }, ctx)
+      return result
+    })
     await journal.write({ event: 'end' })
     return result
   } catch (error) {
@@ -62,6 +70,15 @@ export async function withOperation<T>(
   } finally {
     await journal.close()
   }
+}
+
+async function tellAll(hosts: readonly Host[], line: JournalLine, ctx: Context): Promise<void> {
+  await onHosts(
+    hosts,
+    hosts.length,
+    host => host.name,
+    host => mirrorLine(host, line, ctx),
+  )
 }
 
 /** In each lane one step after the other, lanes side by side. */

@@ -2,12 +2,14 @@ import type { Context } from '../core/context.ts'
 import { CloudimgError, isCloudimgError, reasonOf } from '../core/error.ts'
 import type { Host } from '../host/host.ts'
 import type { DeployStep } from '../runtime/step.ts'
-import type { Journal } from './journal.ts'
+import type { Journal, JournalLine } from './journal.ts'
 import { perform, type Tools } from './perform.ts'
 import { holds } from './probe.ts'
 
 export interface Door extends Tools {
   readonly journal: Pick<Journal, 'write'>
+  /** Tells the host what was written about it. */
+  readonly mirror: (host: Host, line: JournalLine, ctx: Context) => Promise<void>
   /** Told before the first op of a step: from then on the host may have changed. */
   readonly onChange: () => void
 }
@@ -33,10 +35,11 @@ export async function applyStep(
   if (step.assumes !== undefined && !(await holds(step.assumes, host, door, ctx))) throw stale(step)
   say('start')
   // Undone from these words alone: a plan made later no longer has the steps that are done.
-  await door.journal.write({ event: 'start', host: host.name, step: step.id, undo: step.undo })
+  const start = await door.journal.write({ event: 'start', host: host.name, step: step.id, undo: step.undo })
+  await door.mirror(host, start, ctx)
   try {
     const changed = await doOrTakeBack(step, host, door, ctx)
-    await door.journal.write({ event: 'done', host: host.name, step: step.id })
+    await door.mirror(host, await door.journal.write({ event: 'done', host: host.name, step: step.id }), ctx)
     say(changed ? 'changed' : 'unchanged')
     return changed ? 'changed' : 'unchanged'
   } catch (error) {

@@ -32,7 +32,10 @@ export interface Journal {
   readonly path: string
   /** Lines of earlier, interrupted runs of the same operation. */
   readonly earlier: readonly JournalLine[]
-  write(entry: JournalEntry): Promise<void>
+  /** Its first line: what was asked. */
+  readonly begin: JournalLine
+  /** Returns the line as it stands there. */
+  write(entry: JournalEntry): Promise<JournalLine>
   close(): Promise<void>
 }
 
@@ -75,7 +78,7 @@ export async function openJournal({ directory, command, newOp, now }: OpenJourna
   let seq = Math.max(0, ...earlier.map(line => line.seq))
   // Hosts work side by side; lines stand in the order of their numbers.
   let last: Promise<void> = Promise.resolve()
-  const journal: Journal = {
+  const journal: Omit<Journal, 'begin'> = {
     op,
     path,
     earlier,
@@ -83,14 +86,14 @@ export async function openJournal({ directory, command, newOp, now }: OpenJourna
       const line: JournalLine = { v: 1, op, seq: ++seq, t: now(), ...entry }
       const written = last.catch(() => undefined).then(() => append(handle, path, line))
       last = written
-      return written
+      return written.then(() => line)
     },
     close: () => handle.close(),
   }
   // A torn line is closed first, so that it does not swallow the next one.
   if (unfinished !== undefined && !unfinished.text.endsWith('\n')) await handle.write('\n')
-  await journal.write({ event: unfinished === undefined ? 'begin' : 'resume', command })
-  return journal
+  const begun = await journal.write({ event: unfinished === undefined ? 'begin' : 'resume', command })
+  return { ...journal, begin: earlier.find(line => line.event === 'begin') ?? begun }
 }
 
 async function append(handle: FileHandle, path: string, line: JournalLine): Promise<void> {
@@ -100,7 +103,8 @@ async function append(handle: FileHandle, path: string, line: JournalLine): Prom
   })
 }
 
-async function findUnfinished(
+/** The latest operation, where it is for this command and has not ended. */
+export async function findUnfinished(
   directory: string,
   command: string,
 ): Promise<{ readonly op: string; readonly text: string; readonly lines: readonly JournalLine[] } | undefined> {

@@ -2,6 +2,7 @@ import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import type { SshOptions } from '../host/openssh.ts'
 import type { ConfigMap, Role } from '../runtime/runtime.ts'
+import type { Plan } from './plan.ts'
 import type { DeployImage } from './deploy-image.ts'
 
 /** What every action is asked; each has the value that its comment names unless told. */
@@ -12,6 +13,8 @@ export interface ReachOptions {
   readonly stateHome?: string
   /** What else was said; nothing unless told. */
   readonly wishes?: Wishes
+  /** Sees the plan before the first change, and throws where it may not be; nobody is asked unless told. */
+  readonly approve?: (plan: Plan) => Promise<void>
 }
 
 /** What `cloudimg run` is asked for. Only the image is needed. */

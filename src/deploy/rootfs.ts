@@ -1,6 +1,10 @@
 import { join } from 'node:path/posix'
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import { text } from 'node:stream/consumers'
 import { type ClusterMetadata, parseClusterMetadata } from '../core/cluster-metadata.ts'
+import { digestOf } from '../core/digest.ts'
+import { formatPlatform } from '../core/platform.ts'
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
 import { formatReference, parseReference } from '../core/reference.ts'
@@ -61,6 +65,25 @@ export async function openInstalledRootfs(facts: HostFacts, host: ReadonlyHost, 
     listRootfs: () => Promise.resolve([]),
   }
   return { platform, tree: [], installer, images: await expectedImages(platform.metadata, read) }
+}
+
+/** For machines on which nothing is left: a reset that was cut off at its very end still has locks to give back. */
+export async function emptyRootfs({ platform }: HostFacts): Promise<Rootfs> {
+  const installer = await readFile(fileURLToPath(new URL('../../scripts/cloudimg-node', import.meta.url)), 'utf8')
+  const metadata: ClusterMetadata = {
+    apiVersion: 'cloudimg.io/v1',
+    kind: 'ClusterImage',
+    runtime: 'k3s',
+    platform: formatPlatform(platform),
+    sealed: true,
+    unsealed: [],
+    artifacts: [],
+    features: [],
+    components: {},
+    images: [],
+  }
+  const none = { platform, digest: digestOf(''), metadata, listRootfs: () => Promise.resolve([]) }
+  return { platform: none, tree: [], installer, images: [] }
 }
 
 /** `manifests/imageList` counts where the image is sealed: then the build has seen to it that the images are inside. */

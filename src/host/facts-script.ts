@@ -41,11 +41,14 @@ done
 for file in /etc/rancher/k3s/config.yaml.d/*.yaml /etc/rancher/k3s/config.yaml.d/*.yml; do
   [ -f "$file" ] && sed -n "s|^\\"\\{0,1\\}\\([a-z-]*\\)+\\{0,1\\}\\"\\{0,1\\}:.*|$(basename "$file"): \\1|p" "$file" | lines k3s-drop-in
 done
+ls /var/lib/rancher/k3s/storage 2>/dev/null | lines k3s-volume
 [ -d /var/lib/rancher/k3s/server/db ] || [ -d /var/lib/rancher/k3s/agent/etc ] && say k3s-data yes
 
 C=/var/lib/cloudimg
 [ -f $C/node.json ] && lines node < $C/node.json
 [ -f $C/lock ] && lines lock < $C/lock
+operation=$(ls $C/journal/*.operator.jsonl 2>/dev/null | tail -n 1)
+[ -n "$operation" ] && ! tail -n 1 "$operation" | grep -q '"event":"end"' && head -n 1 "$operation" | lines operation
 for staged in $C/rootfs/*.staged; do
   dir=\${staged%.staged}
   [ -f "$staged" ] && [ -f "$dir.sums" ] || continue

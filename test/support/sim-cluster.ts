@@ -24,6 +24,14 @@ export class SimCluster {
     this.datastore = datastore
   }
 
+  clone(): SimCluster {
+    const cluster = new SimCluster(this.datastore)
+    for (const [name, node] of this.nodes) cluster.nodes.set(name, { ...node })
+    for (const name of this.members) cluster.members.add(name)
+    for (const [name, password] of this.passwords) cluster.passwords.set(name, password)
+    return cluster
+  }
+
   /** Whether this host's API server answers: k3s runs, it is a member, and so does a majority. */
   answersOn(world: SimWorld, host: SimHost): boolean {
     const runs = [...this.members].filter(name => world.hostNamed(name)?.runs('k3s') === true)

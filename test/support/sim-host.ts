@@ -13,6 +13,8 @@ import type { SimWorld } from './sim-world.ts'
 
 export const configPath = '/etc/rancher/k3s/config.yaml'
 
+const journals = '/var/lib/cloudimg/journal'
+
 interface SimFile {
   readonly content: Buffer
   readonly mode: number
@@ -81,19 +83,30 @@ export class SimHost implements Host {
     return !this.isOff && this.units.get(unit)?.active === true
   }
 
+  copyFrom(other: SimHost): void {
+    for (const [path, file] of other.files) this.files.set(path, file)
+    for (const [path, target] of other.links) this.links.set(path, target)
+    for (const [name, unit] of other.units) this.units.set(name, { ...unit })
+    for (const [path, file] of other.pristine) this.pristine.set(path, file)
+    this.defaultRoute = other.defaultRoute
+    this.isBroken = other.isBroken
+    this.isOff = other.isOff
+  }
+
   /** Another disk, the same name and address. */
   image(): void {
     for (const map of [this.files, this.links, this.units]) map.clear()
   }
 
   state(): unknown {
-    const quiet = /^\/(?:run|etc\/rancher\/node\/password|var\/lib\/cloudimg\/(?:lock|journal))/
+    // What a node once was is a note, not a part of what it is.
+    const quiet = /^\/(?:run|etc\/rancher\/node\/password|var\/lib\/cloudimg\/(?:lock|journal|was|previous))/
     const files = [...this.files].filter(([path]) => !quiet.test(path)).sort(([a], [b]) => (a < b ? -1 : 1))
     const shown = (content: Buffer): string =>
       content.length > 10_000 ? digestOfBuffer(content) : hideTokens(content.toString('utf8'))
     return {
       files: files.map(([path, { content, mode }]) => [path, mode, shown(content)]),
-      links: [...this.links].sort(),
+      links: [...this.links].filter(([path]) => !quiet.test(path)).sort(),
       units: [...this.units].sort(),
       defaultRoute: this.defaultRoute,
     }
@@ -286,9 +299,19 @@ export class SimHost implements Host {
             .map(line => `k3s-config=${line}`)),
       ...(node === undefined ? [] : [`node=${node}`]),
       ...(lock === undefined ? [] : [`lock=${lock}`]),
+      ...this.#operation(),
       ...staged.flatMap(path => this.#sums(path.replace(/\.staged$/, ''))),
       ...this.extraFacts,
     ].join('\n')
+  }
+
+  #operation(): readonly string[] {
+    const newest = [...this.files.keys()]
+      .filter(path => path.startsWith(`${journals}/`))
+      .sort()
+      .at(-1)
+    const lines = newest === undefined ? [] : this.text(newest)!.trim().split('\n')
+    return lines.at(-1)?.includes('"event":"end"') === false ? [`operation=${lines[0]}`] : []
   }
 
   #sums(directory: string): readonly string[] {
@@ -321,6 +344,12 @@ export class SimHost implements Host {
         if (unit !== undefined) unit.enabled = unit.active = third === 'start-unit'
         this.change(third)
         return ok()
+      case 'mirror-line':
+        return this.#mirror(rest[0]!, rest[1]!, input)
+      case 'forget-operation':
+        for (const path of [...this.files.keys()])
+          if (path.startsWith(`${journals}/${rest[0]}.`)) this.files.delete(path)
+        return ok()
       case 'save-snapshot':
       case 'copy-datastore':
         this.change(third)
@@ -330,6 +359,12 @@ export class SimHost implements Host {
       default:
         throw new Error(`sim host "${this.name}" does not know the script ${third}`)
     }
+  }
+
+  #mirror(op: string, kind: string, line: string): ExecResult {
+    const path = `${journals}/${op}.operator.jsonl`
+    if (kind === 'begin' || this.files.has(path)) this.write(path, `${this.text(path) ?? ''}${line}`)
+    return ok()
   }
 
   #remove(paths: readonly string[]): ExecResult {

@@ -45,7 +45,7 @@ export function simVerb(world: SimWorld, host: SimHost, verb: string, args: read
     case 'upgrade':
       return upgrade(world, host, rootfs, args)
     case 'rollback':
-      return rollback(world, host)
+      return rollback(world, host, option(args, 'only-from'))
     case 'remove':
       return remove(world, host)
     case 'reset':
@@ -167,7 +167,9 @@ function upgrade(world: SimWorld, host: SimHost, rootfs: string, args: readonly 
   return result
 }
 
-function rollback(world: SimWorld, host: SimHost): string {
+function rollback(world: SimWorld, host: SimHost, from: string): string {
+  if (host.links.get(`${state}/current`) !== from && host.text(`${state}/switching`) !== from)
+    return report('rollback', { changed: false })
   const previous = host.links.get(`${state}/previous`)
   if (previous === undefined) return refusal('rollback', 3, 'no previous rootfs')
   place(host, previous)

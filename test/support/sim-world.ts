@@ -26,6 +26,14 @@ export class SimWorld {
     }
   }
 
+  /** Another world that is as this one is. */
+  clone(): SimWorld {
+    const world = new SimWorld([...this.hosts.keys()], this.images)
+    for (const [name, host] of this.hosts) world.hosts.get(name)!.copyFrom(host)
+    world.cluster = this.cluster?.clone()
+    return world
+  }
+
   /** Node name → node. */
   get nodes(): SimCluster['nodes'] {
     return this.cluster?.nodes ?? new Map()

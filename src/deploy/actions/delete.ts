@@ -18,6 +18,7 @@ import { forget } from '../phases/forget.ts'
 import { leaveAgents, leaveServers } from '../phases/leave.ts'
 import { redirect } from '../phases/redirect.ts'
 import type { ActionRequest } from '../request.ts'
+import { undoAction, type UndoResult } from '../undo.ts'
 
 /** Nodes leave a cluster; what stays is whole. */
 export const deleteAction: Action = {
@@ -41,6 +42,11 @@ export async function planDelete(options: DeleteOptions, ctx: Context, ends: End
 
 export async function deleteHosts(options: DeleteOptions, ctx: Context, ends: Ends = realEnds): Promise<ActionResult> {
   return await performAction(deleteAction, await requestOf(options, ends, ctx), ends, ctx)
+}
+
+/** Takes an unfinished delete back. @throws as `undoAction` does. */
+export async function undoDelete(options: DeleteOptions, ctx: Context, ends: Ends = realEnds): Promise<UndoResult> {
+  return await undoAction(deleteAction, await requestOf(options, ends, ctx), ends, ctx)
 }
 
 async function requestOf(options: DeleteOptions, ends: Ends, ctx: Context): Promise<ActionRequest> {

@@ -7,6 +7,7 @@ import { type Ends, realEnds } from '../ends.ts'
 import { type InventoryEntry, parseEntries } from '../inventory.ts'
 import type { HostLists, RunOptions } from '../options.ts'
 import type { ActionRequest } from '../request.ts'
+import { undoAction, type UndoResult } from '../undo.ts'
 import { runAction } from './run.ts'
 
 /** Further machines for a cluster that exists: what `run` would do with them, without naming the others. */
@@ -23,6 +24,11 @@ export async function planJoin(options: JoinOptions, ctx: Context, ends: Ends = 
 
 export async function joinHosts(options: JoinOptions, ctx: Context, ends: Ends = realEnds): Promise<ActionResult> {
   return await performAction(joinAction, await requestOf(options, ends, ctx), ends, ctx)
+}
+
+/** Takes an unfinished join back. @throws as `undoAction` does. */
+export async function undoJoin(options: JoinOptions, ctx: Context, ends: Ends = realEnds): Promise<UndoResult> {
+  return await undoAction(joinAction, await requestOf(options, ends, ctx), ends, ctx)
 }
 
 async function requestOf({ choice, hosts, ...options }: JoinOptions, ends: Ends, ctx: Context): Promise<ActionRequest> {

@@ -8,6 +8,7 @@ import { judgeQuorum } from '../judges/quorum.ts'
 import type { RunOptions } from '../options.ts'
 import { forget } from '../phases/forget.ts'
 import type { ActionRequest } from '../request.ts'
+import { undoAction, type UndoResult } from '../undo.ts'
 import { runAction } from './run.ts'
 
 /** The new machine must bear the old one's name, or the cluster would have a node that nobody asked for. */
@@ -40,6 +41,11 @@ export async function planReplace(options: ReplaceOptions, ctx: Context, ends: E
 
 export async function replaceHost(options: ReplaceOptions, ctx: Context, ends: Ends = realEnds): Promise<ActionResult> {
   return await performAction(replaceAction, await requestOf(options, ends, ctx), ends, ctx)
+}
+
+/** Takes an unfinished replace back. @throws as `undoAction` does. */
+export async function undoReplace(options: ReplaceOptions, ctx: Context, ends: Ends = realEnds): Promise<UndoResult> {
+  return await undoAction(replaceAction, await requestOf(options, ends, ctx), ends, ctx)
 }
 
 async function requestOf(

@@ -13,6 +13,7 @@ import { joinServers } from '../phases/join-servers.ts'
 import { send } from '../phases/send.ts'
 import { judgeHosts } from '../preflight.ts'
 import type { ActionRequest } from '../request.ts'
+import { undoAction, type UndoResult } from '../undo.ts'
 
 /** Hosts become a cluster, or are found to be one; those that are new to it join. */
 export const runAction: Action = {
@@ -35,6 +36,11 @@ export async function runCluster(options: RunOptions, ctx: Context, ends: Ends =
 
 /** `run` always leaves a cluster. */
 export type RunResult = ActionResult & { readonly kubeconfig: string }
+
+/** Takes an unfinished run back. @throws as `undoAction` does. */
+export async function undoRun(options: RunOptions, ctx: Context, ends: Ends = realEnds): Promise<UndoResult> {
+  return await undoAction(runAction, requestOf(options), ends, ctx)
+}
 
 function requestOf({ hosts, ...options }: RunOptions): ActionRequest {
   return { ...options, inventory: parseInventory(hosts?.servers ?? [], hosts?.agents ?? []) }

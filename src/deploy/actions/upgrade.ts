@@ -11,6 +11,7 @@ import { snapshot } from '../phases/snapshot.ts'
 import { upgradeAgents, upgradeServers } from '../phases/upgrade-nodes.ts'
 import { judgeMachines } from '../preflight.ts'
 import type { ActionRequest } from '../request.ts'
+import { undoAction, type UndoResult } from '../undo.ts'
 
 /** Every node runs the new image: servers one by one, then agents. Whatever can be done before anything is live is done before. */
 export const upgradeAction: Action = {
@@ -34,6 +35,11 @@ export async function upgradeCluster(
   ends: Ends = realEnds,
 ): Promise<ActionResult> {
   return await performAction(upgradeAction, await requestOf(options, ends, ctx), ends, ctx)
+}
+
+/** Takes an unfinished upgrade back. @throws as `undoAction` does. */
+export async function undoUpgrade(options: UpgradeRequest, ctx: Context, ends: Ends = realEnds): Promise<UndoResult> {
+  return await undoAction(upgradeAction, await requestOf(options, ends, ctx), ends, ctx)
 }
 
 async function requestOf({ choice, ...options }: UpgradeRequest, ends: Ends, ctx: Context): Promise<ActionRequest> {

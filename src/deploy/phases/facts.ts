@@ -9,7 +9,7 @@ import { rootfsDirectory } from '../missing-files.ts'
 import { nodeAddress } from '../node-address.ts'
 import { onHosts } from '../on-hosts.ts'
 import { readNodeRecord } from '../cluster-id.ts'
-import { openInstalledRootfs, openRootfs, type Rootfs } from '../rootfs.ts'
+import { emptyRootfs, openInstalledRootfs, openRootfs, type Rootfs } from '../rootfs.ts'
 import type { SituatedNode } from '../situation.ts'
 import type { Connected } from './connect.ts'
 
@@ -36,18 +36,18 @@ export async function gatherSituation(
   const facts = await onHosts(connected, options.concurrency, nameOf, entry => gatherFacts(entry.host, ctx))
   const seen = connected.map((entry, index) => ({ entry, facts: facts[index]! })).sort(founderFirst)
   const open = rootfsOpener(options.image, ctx)
-  const rootfs: Rootfs[] = []
-  for (const { entry, facts } of seen) {
-    const found = await open(facts, entry.host)
-    if (!rootfs.includes(found)) rootfs.push(found)
-  }
+  const rootfs = new Set<Rootfs>()
+  // Those that know what they are come first: the others are handled with what their cluster has.
+  for (const { entry, facts } of seen.toSorted((a, b) => Number(isBlank(a)) - Number(isBlank(b))))
+    rootfs.add(await open(facts, entry.host))
   const nodes = await onHosts(
     seen,
     options.concurrency,
     ({ entry }) => nameOf(entry),
     async ({ entry, facts }) => situate(entry, facts, await open(facts, entry.host), options, ctx),
   )
-  return { nodes, rootfs: [rootfs[0]!, ...rootfs.slice(1)] }
+  const [first, ...others] = rootfs
+  return { nodes, rootfs: [first!, ...others] }
 }
 
 function nameOf(entry: Connected): string {
@@ -70,6 +70,10 @@ function founderFirst(a: Seen, b: Seen): number {
   return rank(a) - rank(b)
 }
 
+function isBlank({ facts }: Seen): boolean {
+  return readNodeRecord(facts)?.digest === undefined
+}
+
 type OpenRootfs = (facts: HostFacts, host: ReadonlyHost) => Promise<Rootfs>
 
 /** A platform's tree is listed once, however many hosts have it. */
@@ -80,13 +84,11 @@ function rootfsOpener(image: DeployImage | undefined, ctx: Context): OpenRootfs 
     opened.set(digest, known)
     return known
   }
-  // A machine that has nothing left is handled with what its cluster has.
   const openInstalled = async (facts: HostFacts, host: ReadonlyHost): Promise<Rootfs> => {
     const digest = readNodeRecord(facts)?.digest
     const [any] = opened.values()
-    return await (digest === undefined && any !== undefined
-      ? any
-      : once(digest, () => openInstalledRootfs(facts, host, ctx)))
+    if (digest === undefined) return await (any ?? once(undefined, () => emptyRootfs(facts)))
+    return await once(digest, () => openInstalledRootfs(facts, host, ctx))
   }
   return async (facts, host) => {
     if (image === undefined) return await openInstalled(facts, host)

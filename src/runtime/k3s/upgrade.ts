@@ -17,7 +17,7 @@ export function upgradeSteps(
   { sameMinor, drain }: UpgradeOptions,
 ): readonly DeployStep[] {
   const up = isUp(node, cluster, via)
-  const back = [installer(node, 'rollback', [], cluster.timeoutSeconds)]
+  const back = [installer(node, 'rollback', ['--only-from', node.rootfs.directory], cluster.timeoutSeconds)]
   const step: DeployStep = {
     id: `upgrade/${node.host}`,
     host: node.host,

@@ -23,7 +23,13 @@ function door(): Door & { readonly entries: JournalEntry[] } {
   const entries: JournalEntry[] = []
   return {
     entries,
-    journal: { write: entry => Promise.resolve(void entries.push(entry)) },
+    journal: {
+      write: entry => {
+        entries.push(entry)
+        return Promise.resolve({ v: 1, op: 'op', seq: entries.length, t: 0, ...entry })
+      },
+    },
+    mirror: () => Promise.resolve(),
     holes: new Holes([], new Map()),
     hosts: new Map(),
     keep: new Keep('/nowhere'),
