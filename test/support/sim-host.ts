@@ -238,6 +238,8 @@ export class SimHost implements Host {
         return yes(unit?.active !== true)
       case 'host-clean':
         return yes(!['node', 'owned', 'rootfs'].some(left => this.#exists(`/var/lib/cloudimg/${left}`)))
+      case 'node-away':
+        return yes(this.#look(args).code !== 0)
       case 'drained': {
         const node =
           this.#world.cluster?.answersOn(this.#world, this) === true ? this.#world.nodes.get(args[0]!) : undefined

@@ -13,6 +13,7 @@ import {
 import { type Ends, realEnds } from '../ends.ts'
 import type { InventoryEntry } from '../inventory.ts'
 import { judgeQuorum } from '../judges/quorum.ts'
+import { judgeVolumesOfLeaving } from '../judges/volumes.ts'
 import type { ReachOptions } from '../options.ts'
 import { forget } from '../phases/forget.ts'
 import { leaveAgents, leaveServers } from '../phases/leave.ts'
@@ -24,7 +25,7 @@ import { undoAction, type UndoResult } from '../undo.ts'
 export const deleteAction: Action = {
   name: 'delete',
   phases: [forget, leaveAgents, leaveServers, redirect],
-  judges: [judgeQuorum],
+  judges: [judgeQuorum, judgeVolumesOfLeaving],
   leaves: 'cluster',
 }
 

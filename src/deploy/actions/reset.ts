@@ -6,6 +6,7 @@ import { type Ends, realEnds } from '../ends.ts'
 import type { Inventory } from '../inventory.ts'
 import { isCloudimgError } from '../../core/error.ts'
 import { chooseCluster } from '../cluster-record.ts'
+import { judgeVolumesOfAll } from '../judges/volumes.ts'
 import { type ReachOptions, stateHome } from '../options.ts'
 import { resetAgents, resetServers } from '../phases/reset-hosts.ts'
 import type { ActionRequest } from '../request.ts'
@@ -14,7 +15,7 @@ import type { ActionRequest } from '../request.ts'
 export const resetAction: Action = {
   name: 'reset',
   phases: [resetAgents, resetServers],
-  judges: [],
+  judges: [judgeVolumesOfAll],
   leaves: 'nothing',
 }
 

@@ -32,6 +32,13 @@ function condition(type: string): string {
   return `{.status.conditions[?(@.type=="${type}")].status}`
 }
 
+/** Nobody has seen a node of that name: true also while the API does not answer, as it may for a moment when a server leaves. */
+export function isAway(name: string, via: PlannedNode): Probe {
+  const script = '! "$@" >/dev/null 2>&1'
+  const argv = ['sh', '-c', script, 'node-away', ...kubectl(['get', 'node', name, '-o', 'name'])]
+  return { probe: 'on', host: via.host, of: { probe: 'command', argv, expect: 'zero' } }
+}
+
 /** The cluster has no node of that name, and its API answers. */
 export function isUnknown(name: string, via: PlannedNode): Probe {
   const argv = kubectl(['get', 'node', name, '--ignore-not-found', '-o', 'name'])

@@ -1,7 +1,7 @@
 import { join } from 'node:path/posix'
 import type { Cluster, Member, PlannedNode } from '../runtime.ts'
 import type { DeployStep, Op, Probe } from '../step.ts'
-import { isUnknown, kubectl } from './kube.ts'
+import { isAway, isUnknown, kubectl } from './kube.ts'
 import { k3sPaths, unitOf } from './paths.ts'
 import { command, installer } from './steps.ts'
 
@@ -86,7 +86,16 @@ function deleteStep(node: Pick<PlannedNode, 'name' | 'host'>, via: PlannedNode):
     id: `delete/${node.host}`,
     host: via.host,
     sentence: `delete node "${node.name}" from the cluster`,
-    do: [{ op: 'exec', argv }],
+    do: [
+      { op: 'exec', argv },
+      // With a server goes an etcd member, perhaps the leader: the others need a moment.
+      {
+        op: 'wait',
+        until: isUnknown(node.name, via),
+        what: `the cluster has no node "${node.name}"`,
+        timeoutSeconds: 180,
+      },
+    ],
     done: isUnknown(node.name, via),
     undo: 'none',
   }
@@ -110,16 +119,22 @@ function stopStep(node: PlannedNode): DeployStep {
 }
 
 function uninstallStep(node: PlannedNode, cluster: Cluster, via: PlannedNode): DeployStep {
-  const away = isUnknown(node.name, via)
+  const stays = isAway(node.name, via)
   return {
     id: `uninstall/${node.host}`,
     host: node.host,
     sentence: 'uninstall k3s, with all its data on this host',
     do: [
       installer(node, 'remove', [], cluster.timeoutSeconds),
-      { op: 'watch', stays: away, what: `the cluster has no node "${node.name}"`, seconds: awaySeconds },
+      {
+        op: 'wait',
+        until: isUnknown(node.name, via),
+        what: `the cluster has no node "${node.name}"`,
+        timeoutSeconds: 180,
+      },
+      { op: 'watch', stays, what: `the cluster has no node "${node.name}"`, seconds: awaySeconds },
     ],
-    done: { probe: 'all', of: [command('test', '!', '-e', join(k3sPaths.state, 'node')), away] },
+    done: { probe: 'all', of: [command('test', '!', '-e', join(k3sPaths.state, 'node')), isUnknown(node.name, via)] },
     undo: 'none',
   }
 }

@@ -42,9 +42,9 @@ describe('help', () => {
   })
 
   it('has examples for what people type most', () => {
-    expect(new Set(examples.map(([name]) => name))).toEqual(
-      new Set(['build', 'inspect', 'load', 'lock', 'login', 'pull', 'push', 'run', 'save', 'serve', 'tag', 'unpack']),
-    )
+    const image = ['build', 'inspect', 'load', 'lock', 'login', 'pull', 'push', 'save', 'serve', 'tag', 'unpack']
+    const cluster = ['run', 'join', 'delete', 'replace', 'upgrade', 'reset']
+    expect(new Set(examples.map(([name]) => name))).toEqual(new Set([...image, ...cluster]))
   })
 })
 

@@ -286,6 +286,18 @@ describe('upgrade', () => {
   })
 })
 
+describe('volumes that will be lost', () => {
+  it('are told before a node leaves, and before all go', async () => {
+    await run()
+    world.hosts.get('10.0.0.5')!.extraFacts = ['k3s-volume=pvc-1_default_data']
+    const ctx = testContext()
+    const leaving = { choice: {}, hosts: ['10.0.0.5'], ...reach() }
+    await deleteHosts(leaving, ctx, operator.ends)
+    const codes = ctx.seen.flatMap(event => (event.kind === 'warning' ? [event.code] : []))
+    expect(codes).toEqual(['volumes'])
+  })
+})
+
 describe('reset', () => {
   it('leaves every machine as it was', async () => {
     const before = world.state()
