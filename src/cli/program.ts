@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { exitCodeMeanings } from './exit-code.ts'
 import { addArchiveCommands } from './groups/archive-commands.ts'
 import { addBuildCommands } from './groups/build-commands.ts'
+import { addClusterCommands } from './groups/cluster-commands.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addImageCommands } from './groups/image-commands.ts'
 import { addKubefileCommands } from './groups/kubefile-commands.ts'
@@ -53,6 +54,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addKubefileCommands(program, act)
   addServeCommand(program, act)
   addDeployCommands(program, act)
+  addClusterCommands(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)
   return program
 }
