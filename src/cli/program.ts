@@ -4,6 +4,7 @@ import { exitCodeMeanings } from './exit-code.ts'
 import { addArchiveCommands } from './groups/archive-commands.ts'
 import { addBuildCommands } from './groups/build-commands.ts'
 import { addClusterCommands } from './groups/cluster-commands.ts'
+import { addDeleteCommand } from './groups/delete-command.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addImageCommands } from './groups/image-commands.ts'
 import { addKubefileCommands } from './groups/kubefile-commands.ts'
@@ -55,6 +56,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addServeCommand(program, act)
   addDeployCommands(program, act)
   addClusterCommands(program, act)
+  addDeleteCommand(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)
   return program
 }
