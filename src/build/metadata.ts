@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Applications } from '../core/application.ts'
 import {
   type ClusterMetadata,
   type CollectedImage,
@@ -52,6 +53,9 @@ export interface MetadataParts {
   readonly collected: readonly CollectedImage[]
   /** What the cluster image says of itself that this one begins with. */
   readonly inherited: ClusterMetadata | undefined
+  readonly applications: Applications
+  /** KUBEVERSION's range. */
+  readonly kubeVersion: string | undefined
 }
 
 /** The Metadata that a base image brings, if it is a cluster image. */
@@ -82,7 +86,7 @@ export async function inheritedDigests(
 }
 
 export function describeCluster(parts: MetadataParts): ClusterMetadata {
-  const { runtime, tree, templates, files, inherited } = parts
+  const { runtime, tree, templates, files, inherited, applications, kubeVersion } = parts
   const own = templates.findLast(template => template.runtime === runtime)
   const version = own === undefined ? inherited?.version : own.version
   const unsealed = [...(inherited?.unsealed ?? []), ...parts.unsealed]
@@ -127,6 +131,9 @@ export function describeCluster(parts: MetadataParts): ClusterMetadata {
     >,
     images: [...new Set(parts.runtimeImages)].sort(),
     collected: withFormerAskers(parts.collected, inherited?.collected ?? []),
+    ...(applications.applications.length === 0 ? {} : { applications: applications.applications }),
+    ...(applications.launch === undefined ? {} : { launch: applications.launch }),
+    ...(kubeVersion === undefined ? {} : { kubeVersion }),
   }
 }
 

@@ -16,7 +16,7 @@ const registryPattern = /^(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za
 
 /**
  * Docker's rules: the first component is a registry iff it has a `.` or `:` or is `localhost`; else docker.io, and
- * `library/` before a single component. Without tag and digest the tag is `latest` unless `defaultTag` is null.
+ * `library/` before a single component. Without tag and digest the tag is `latest`, or none where `defaultTag` is null.
  * @throws USAGE naming what is wrong; a `+` in the tag suggests `-`.
  */
 export function parseReference(text: string, defaultTag: string | null = 'latest'): Reference {

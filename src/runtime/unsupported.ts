@@ -18,6 +18,7 @@ export function undeployable(name: RuntimeName): Runtime {
   return {
     name,
     requirements: refuse,
+    inherited: refuse,
     holes: refuse,
     install: refuse,
     init: refuse,
@@ -25,6 +26,9 @@ export function undeployable(name: RuntimeName): Runtime {
     importImages: refuse,
     upgrade: refuse,
     remove: refuse,
+    forget: refuse,
+    redirect: refuse,
+    snapshot: refuse,
     reset: refuse,
     nodes: refuse,
     images: refuse,

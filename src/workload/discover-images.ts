@@ -39,6 +39,13 @@ export async function discoverImages(tree: WorkloadTree, options: DiscoverOption
   return found.result()
 }
 
+/** The same of a single file of manifests. */
+export function discoverInManifest(text: string, file: string): Discovery {
+  const found = new Findings()
+  judgeManifests(text, { file, line: 1, field: '' }, { found, charts: new Set() })
+  return found.result()
+}
+
 function listsIn(tree: WorkloadTree): readonly WorkloadFile[] {
   return [
     ...tree.files('manifests').filter(({ path }) => path.toLowerCase() === 'manifests/imagelist'),

@@ -86,31 +86,22 @@ function verdictOn(text: string, isNumberTag: boolean): Composition['verdict'] {
   }
 }
 
-/** A name with its tag beside it: `image` + `tag`, `imageRepository` + `imageTag`, `baseImage` + `sha`, `tag` or `version`. */
+/** A name with its tag beside it: `image` + `tag`, `xImage` + `xImageTag`, `imageRepository` + `imageTag`, `baseImage` + `sha`, `tag` or `version`. */
 export function composeNeighbours(map: MapValue, taken: ReadonlySet<string>): readonly Composition[] {
-  const owner = tagOwner(map)
   return map.entries.flatMap(([key, value]) => {
     if (value.kind !== 'text' || taken.has(key)) return []
     if (key === 'imageRepository') return [compose(value, { tag: get(map, 'imageTag'), digest: undefined }, [key])]
-    if (key !== 'baseImage' && key !== owner) return []
+    if (key !== 'image' && !key.endsWith('Image')) return []
     if (!isReference(value.text) || isComplete(value.text)) return []
-    const version = key === 'baseImage' ? baseVersion(map) : imageVersion(map)
+    const version = key === 'baseImage' ? baseVersion(map) : imageVersion(map, key)
     return version === undefined ? [] : [compose(value, version, [key])]
   })
 }
 
-/** Whose the tag is: that of `image`, else of the one `…Image` that there is. */
-function tagOwner(map: MapValue): string | undefined {
-  const names = map.entries
-    .filter(([key, value]) => value.kind === 'text' && /^image$|Image$/.test(key))
-    .map(([key]) => key)
-  if (names.includes('image')) return 'image'
-  return names.length === 1 ? names[0] : undefined
-}
-
-function imageVersion(map: MapValue): Parts | undefined {
-  const tag = ['tag', 'imageTag'].map(key => get(map, key)).find(value => value !== undefined && !isEmpty(value))
-  const digest = digestOf(getText(map, 'digest'))
+function imageVersion(map: MapValue, key: string): Parts | undefined {
+  const names = key === 'image' ? ['tag', 'imageTag'] : [`${key}Tag`]
+  const tag = names.map(name => get(map, name)).find(value => value !== undefined && !isEmpty(value))
+  const digest = key === 'image' ? digestOf(getText(map, 'digest')) : undefined
   return tag === undefined && digest === undefined ? undefined : { tag, digest }
 }
 

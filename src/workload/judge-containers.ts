@@ -1,6 +1,6 @@
 import { type Findings, placeOf } from './findings.ts'
 import { isComplete, isImageLike, isImagesLike, isReference, readName } from './image-name.ts'
-import { get, getList, getText, type MapValue, type TextValue, type Value } from './value.ts'
+import { get, getList, getText, lineOf, type MapValue, type TextValue, type Value } from './value.ts'
 
 const containerLists = ['containers', 'initContainers', 'ephemeralContainers'] as const
 
@@ -39,11 +39,10 @@ export function judgeImageVolumes(volumes: readonly Value[], kind: 'own' | 'cust
 /** Kubelet takes it as it is, also without a tag. A custom kind may have a pattern there. */
 export function judgeKubeletImage(image: TextValue | undefined, kind: 'own' | 'custom', found: Findings): void {
   if (image === undefined || image.text.trim() === '') return
-  // A literal block ends with a line end that nobody means.
-  const text = image.isLiteral ? image.text.replace(/\n$/, '') : image.text
+  const { text } = image
   if (readName(text) === 'variable') return found.guess(text, 'variable', placeOf(image))
   if (isReference(text)) return found.request(text, placeOf(image))
-  if (kind === 'own') found.cannotRead('bad-reference', image.file, image.line)
+  if (kind === 'own') found.cannotRead('bad-reference', image.file, lineOf(image))
 }
 
 /** `--flag=REF`, `--flag REF`, or a mere REF. */

@@ -29,8 +29,8 @@ export interface TextOrigin {
   readonly isOneLine?: boolean
 }
 
-/** Values that a document may have, aliases counted as often as they occur: a billion laughs end here. */
-const maxValues = 500_000
+/** Values that a document may have through aliases, each as often as it is named: a billion laughs end here. */
+const maxAliased = 50_000
 
 /** Documents are told apart at lines that begin one, so that a broken one spoils no other. */
 export function readYaml(text: string, origin: TextOrigin): readonly YamlDocument[] {
@@ -100,7 +100,7 @@ class Resolver {
   readonly #following: Node[] = []
   /** The library looks through the whole document for each. */
   readonly #targets = new Map<Alias, Node | undefined>()
-  #count = 0
+  #aliased = 0
 
   constructor(document: Document, origin: TextOrigin, lineAt: (offset: number) => number) {
     this.#document = document
@@ -116,7 +116,7 @@ class Resolver {
 
   /** `asked`: the line of the alias through which it is reached. */
   #value(node: unknown, field: string, asked: number | undefined): Value {
-    if (++this.#count > maxValues) throw new Unresolvable()
+    if (asked !== undefined && ++this.#aliased > maxAliased) throw new Unresolvable()
     if (isAlias(node)) return this.#follow(node, asked, (target, line) => this.#value(target, field, line))
     const { file } = this.#origin
     const line = asked ?? this.#lineOf(node)

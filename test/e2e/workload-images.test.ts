@@ -76,7 +76,7 @@ function optionsOf(image = first): RunOptions {
     image,
     hosts: { servers: [lab.hosts[0]!.name], agents: [lab.hosts[1]!.name] },
     ssh: { configFile: lab.ssh.configFile },
-    cluster: { allowStandIn: true },
+    wishes: { allowStandIn: true },
     limits: { timeoutSeconds: 240 },
     stateHome: at('state'),
   }
