@@ -59,8 +59,8 @@ export async function collectImages(
   ctx: Context,
 ): Promise<CollectedLayers> {
   const { store } = collecting
-  const present = await presentImages(tree, store, ctx)
-  const wanted = await findWanted(requests, tree, store, ctx)
+  const present = await presentImages(tree, collecting, ctx)
+  const wanted = await findWanted(requests, tree, collecting, ctx)
   const local = await loadLocal(requests, wanted, tree, collecting, ctx)
   for (const [name, { request }] of local) if (!wanted.has(name) && !present.has(name)) wanted.set(name, [request])
   const { brought, failures } = await bringAll(wanted, local, collecting, ctx)
@@ -85,18 +85,22 @@ export async function collectImages(
 export async function findWanted(
   requests: readonly ImageRequest[],
   tree: BuildTree,
-  store: Store,
+  place: Pick<Collecting, 'store' | 'platform'>,
   ctx: Context,
 ): Promise<Map<string, readonly ImageRequest[]>> {
-  const present = await presentImages(tree, store, ctx)
+  const present = await presentImages(tree, place, ctx)
   const named = requests.filter(({ source }) => source === undefined)
   const byName = Map.groupBy(named, ({ image }) => nodeName(parseReference(image)))
   return new Map([...byName].filter(([name]) => !present.has(name)).sort(([a], [b]) => compareBytes(a, b)))
 }
 
-async function presentImages(tree: BuildTree, store: Store, ctx: Context): Promise<ReadonlySet<string>> {
+async function presentImages(
+  tree: BuildTree,
+  { store, platform }: Pick<Collecting, 'store' | 'platform'>,
+  ctx: Context,
+): Promise<ReadonlySet<string>> {
   const laid = await readLaidImages(store, tree, ctx)
-  return new Set([...(await archivedImages(store, tree, ctx)), ...laid.map(image => image.name)])
+  return new Set([...(await archivedImages(store, tree, platform, ctx)), ...laid.map(image => image.name)])
 }
 
 interface LocalCandidate {

@@ -12,6 +12,6 @@ export async function pinPlan(
   ctx: Context,
 ): Promise<void> {
   const collect = { kind: 'pin', render: inputs.render } as const
-  const { tree, templates } = await runPlan(plan, { ...inputs, collect }, ctx)
-  if (detectRuntime(tree, templates) !== undefined) await pinImages(tree, inputs, ctx)
+  const { tree, templates, plan: stage } = await runPlan(plan, { ...inputs, collect }, ctx)
+  if (detectRuntime(tree, templates) !== undefined) await pinImages(tree, { ...inputs, platform: stage.platform }, ctx)
 }

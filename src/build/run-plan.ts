@@ -136,7 +136,8 @@ class StageRunner {
 
   async #collect(createdBy: string): Promise<void> {
     const { store, sources, collect } = this.#inputs
-    if (collect?.kind === 'pin') await pinImages(this.#tree, { store, sources, render: collect.render }, this.#ctx)
+    if (collect?.kind === 'pin')
+      await pinImages(this.#tree, { store, sources, platform: this.#platform, render: collect.render }, this.#ctx)
     if (collect?.kind !== 'collect') return this.#remember(createdBy)
     const { requests } = await discoverImages(treeView(store, this.#tree, this.#ctx), collect, this.#ctx)
     const mostLayers = roomFor((this.#start.base?.manifest.layers.length ?? 0) + this.#layers.length)

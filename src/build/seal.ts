@@ -5,6 +5,7 @@ import { nodeName, parseReference } from '../core/reference.ts'
 import type { Store } from '../oci/store/store.ts'
 import { discoverImages, runtimeListPath } from '../workload/discover-images.ts'
 import type { Discovery, UnreadableReason } from '../workload/discovery.ts'
+import { isReference } from '../workload/image-name.ts'
 import { blobsOf, type LaidImage, layoutBlobPath } from '../workload/image-layout.ts'
 import { describeAsker, type ImageRequest } from '../workload/image-request.ts'
 import type { RenderChart } from '../workload/render-chart.ts'
@@ -49,9 +50,10 @@ export async function sealTree(planned: PlannedTree, options: SealOptions, ctx: 
   const discovery = await discoverImages(treeView(store, planned.tree, ctx), { render }, ctx)
   const { requests } = discovery
   const unsealed: string[] = []
-  let sealed = planned
+  let [sealed, askers] = [planned, requests]
   if (collect === 'never') {
-    const missing = (await findWanted(requests, planned.tree, store, ctx)).size
+    const place = { store, platform: planned.plan.platform }
+    const missing = (await findWanted(requests, planned.tree, place, ctx)).size
     if (missing > 0) unsealed.push(`--collect=never: ${missing} named images are not in it`)
   } else {
     unsealed.push(...judgeUnreadable(discovery, allowUnresolved))
@@ -61,12 +63,13 @@ export async function sealTree(planned: PlannedTree, options: SealOptions, ctx: 
     const collecting = { store, sources, platform, createdBy, mostLayers, allowMissing: allowUnresolved }
     const { layers, missing } = await collectImages(requests, planned.tree, collecting, ctx)
     sealed = withLayers(planned, layers)
+    askers = await namedOneByOne(requests, sources, ctx)
     unsealed.push(...missing.map(why => `--allow-unresolved: ${why}`))
   }
   return {
     planned: sealed,
     runtimeImages: requests.filter(({ file }) => file === runtimeListPath).map(({ image }) => image),
-    collected: describeCollected(await readLaidImages(store, sealed.tree, ctx), requests, sealed.tree),
+    collected: describeCollected(await readLaidImages(store, sealed.tree, ctx), askers, sealed.tree),
     unsealed,
   }
 }
@@ -121,25 +124,33 @@ function withLayers(planned: PlannedTree, layers: readonly LayerSpec[]): Planned
   return { ...planned, tree, layers: [...planned.layers, ...layers], history: [...planned.history, ...layers] }
 }
 
+/** A line that names an archive asks for each image in it. */
+async function namedOneByOne(
+  requests: readonly ImageRequest[],
+  { local }: BuildSources,
+  ctx: Context,
+): Promise<readonly ImageRequest[]> {
+  const named: ImageRequest[] = []
+  for (const request of requests) {
+    if (request.source === undefined) named.push(request)
+    else for (const { name } of await local.load(request.source, ctx)) named.push({ ...request, image: name })
+  }
+  return named
+}
+
 function describeCollected(
   laid: readonly LaidImage[],
   requests: readonly ImageRequest[],
   tree: BuildTree,
 ): readonly CollectedImage[] {
-  const askers = Map.groupBy(
-    requests.filter(({ image }) => isReference(image)),
-    ({ image }) => nodeName(parseReference(image)),
-  )
+  const references = requests.filter(({ image }) => isReference(image))
+  const askers = Map.groupBy(references, ({ image }) => nodeName(parseReference(image)))
   return laid.map(image => ({
     name: image.name,
     digest: image.manifest.digest,
     size: blobsOf(image).reduce((sum, digest) => sum + sizeOf(tree, layoutBlobPath(digest)), 0),
     askedBy: [...new Set((askers.get(image.name) ?? []).map(describeAsker))].sort(),
   }))
-}
-
-function isReference(image: string): boolean {
-  return !/^(?:docker-daemon|docker-archive|oci-archive|oci):/.test(image)
 }
 
 function sizeOf(tree: BuildTree, path: string): number {

@@ -1,5 +1,6 @@
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
+import type { Platform } from '../core/platform.ts'
 import { nodeName, parseReference } from '../core/reference.ts'
 import type { Store } from '../oci/store/store.ts'
 import { type LaidImage, layoutDirectory, layoutListPath, parseLayoutList } from '../workload/image-layout.ts'
@@ -20,9 +21,14 @@ export async function readLaidImages(store: Store, tree: BuildTree, ctx: Context
 }
 
 /** What the node's runtime imports by itself: the images of upstream's archives, which are delivered as they are. */
-export async function archivedImages(store: Store, tree: BuildTree, ctx: Context): Promise<ReadonlySet<string>> {
+export async function archivedImages(
+  store: Store,
+  tree: BuildTree,
+  platform: Platform,
+  ctx: Context,
+): Promise<ReadonlySet<string>> {
   const names = new Set<string>()
-  for (const file of archivesIn(tree).filter(isUpstream))
+  for (const file of archivesIn(tree).filter(archive => upstreamArch(archive) === platform.arch))
     for (const name of await namesIn(store, file, ctx)) names.add(nodeName(parseReference(name)))
   return names
 }
@@ -36,7 +42,7 @@ export async function loadTreeArchives(
   ctx: Context,
 ): Promise<readonly BroughtImage[]> {
   const found: BroughtImage[] = []
-  for (const file of archivesIn(tree).filter(archive => !isUpstream(archive))) {
+  for (const file of archivesIn(tree).filter(archive => upstreamArch(archive) === undefined)) {
     const names = (await namesIn(store, file, ctx)).map(name => nodeName(parseReference(name)))
     if (!names.some(name => wanted.includes(name))) continue
     found.push(...(await local.loadFile((await localPath(store, file, ctx))!, file.path, ctx)))
@@ -52,9 +58,9 @@ function archivesIn(tree: BuildTree): readonly TreeFile[] {
   })
 }
 
-/** `k3s-airgap-images-amd64.tar.zst` (facts/k3s.md §2.1). */
-function isUpstream({ path }: TreeFile): boolean {
-  return /^images\/[a-z0-9]+-airgap-[^/]+$/.test(path)
+/** Of `k3s-airgap-images-amd64.tar.zst` (facts/k3s.md §2.1): `amd64`. A node takes that of its own architecture. */
+function upstreamArch({ path }: TreeFile): string | undefined {
+  return /^images\/[a-z0-9]+-airgap-images-([a-z0-9]+)\.tar/.exec(path)?.[1]
 }
 
 async function namesIn(store: Store, file: TreeFile, ctx: Context): Promise<readonly string[]> {

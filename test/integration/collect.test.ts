@@ -391,7 +391,16 @@ describe('images that are no registry’s', () => {
       'registry.local/layout:3',
       'registry.local/renamed:4',
     ]
-    expect(await namesIn(await unpacked('local:1'))).toEqual(names)
+    const tree = await unpacked('local:1')
+    expect(await namesIn(tree)).toEqual(names)
+    const { collected } = await readJson<ClusterMetadata>(tree, 'Metadata')
+    expect(collected!.map(({ askedBy }) => askedBy[0])).toEqual([
+      'manifests/app.yaml:4 spec.containers[0].image',
+      'manifests/imageList:4',
+      'manifests/imageList:2',
+      'manifests/imageList:3',
+    ])
+    expect(collected![0]!.askedBy).toContain('manifests/imageList:1')
     // Pinned: another image under that name is not taken unasked.
     await must(['rm', join(directory, 'context/app.tar')])
     const other = image('library/redis:7')
