@@ -7,6 +7,7 @@ import type { RenderChart } from '../workload/render-chart.ts'
 import { findWanted } from './collect-images.ts'
 import type { BuildSources } from './sources.ts'
 import type { BuildTree } from './tree.ts'
+import { unsettled } from './tree-images.ts'
 import { treeView } from './tree-view.ts'
 
 export interface Pinning {
@@ -22,7 +23,8 @@ export async function pinImages(
   { store, platform, sources, render }: Pinning,
   ctx: Context,
 ): Promise<void> {
-  const { requests } = await discoverImages(treeView(store, tree, ctx), { render }, ctx)
+  const found = await discoverImages(treeView(store, tree, ctx), { render }, ctx)
+  const requests = await unsettled(found.requests, store, tree, ctx)
   for (const { source } of requests) if (source !== undefined) await sources.local.load(source, ctx)
   const wanted = await findWanted(requests, tree, { store, platform }, ctx)
   await each(wanted.values(), 8, async ([first]) => {

@@ -21,6 +21,7 @@ import type { BuildPlan, CopyStep, OwnerWish, StagePlan, Step } from './plan.ts'
 import type { BuildSources } from './sources.ts'
 import { BuildTree, type TreeEntry } from './tree.ts'
 import { readTreeText } from './tree-content.ts'
+import { unsettled } from './tree-images.ts'
 import { treeView } from './tree-view.ts'
 
 /** What a stage's steps gave, before any layer is made. */
@@ -139,7 +140,8 @@ class StageRunner {
     if (collect?.kind === 'pin')
       await pinImages(this.#tree, { store, sources, platform: this.#platform, render: collect.render }, this.#ctx)
     if (collect?.kind !== 'collect') return this.#remember(createdBy)
-    const { requests } = await discoverImages(treeView(store, this.#tree, this.#ctx), collect, this.#ctx)
+    const found = await discoverImages(treeView(store, this.#tree, this.#ctx), collect, this.#ctx)
+    const requests = await unsettled(found.requests, store, this.#tree, this.#ctx)
     const mostLayers = roomFor((this.#start.base?.manifest.layers.length ?? 0) + this.#layers.length)
     const { allowMissing } = collect
     const collecting = { store, sources, platform: this.#platform, createdBy, mostLayers, allowMissing }

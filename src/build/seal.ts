@@ -15,7 +15,7 @@ import { detectRuntime } from './metadata.ts'
 import type { PlannedTree } from './run-plan.ts'
 import type { BuildSources } from './sources.ts'
 import type { BuildTree } from './tree.ts'
-import { readLaidImages } from './tree-images.ts'
+import { readLaidImages, unsettled } from './tree-images.ts'
 import { treeView } from './tree-view.ts'
 
 export interface SealOptions {
@@ -48,12 +48,13 @@ export async function sealTree(planned: PlannedTree, options: SealOptions, ctx: 
   const isCluster = detectRuntime(planned.tree, planned.templates) !== undefined
   if (!isCluster) return { planned, runtimeImages: [], collected: [], unsealed: [] }
   const discovery = await discoverImages(treeView(store, planned.tree, ctx), { render }, ctx)
-  const { requests } = discovery
+  const requests = await unsettled(discovery.requests, store, planned.tree, ctx)
   const unsealed: string[] = []
   let [sealed, askers] = [planned, requests]
   if (collect === 'never') {
     const place = { store, platform: planned.plan.platform }
-    const missing = (await findWanted(requests, planned.tree, place, ctx)).size
+    const onThisMachine = requests.filter(({ source }) => source !== undefined).length
+    const missing = (await findWanted(requests, planned.tree, place, ctx)).size + onThisMachine
     if (missing > 0) unsealed.push(`--collect=never: ${missing} named images are not in it`)
   } else {
     unsealed.push(...judgeUnreadable(discovery, allowUnresolved))

@@ -4,9 +4,11 @@ import type { Platform } from '../core/platform.ts'
 import { nodeName, parseReference } from '../core/reference.ts'
 import type { Store } from '../oci/store/store.ts'
 import { type LaidImage, layoutDirectory, layoutListPath, parseLayoutList } from '../workload/image-layout.ts'
+import { describeAsker, type ImageRequest } from '../workload/image-request.ts'
 import type { BroughtImage } from './base-images.ts'
 import { archiveImages } from './known-archive-images.ts'
 import type { LocalImages } from './local-images.ts'
+import { inheritedMetadata } from './metadata.ts'
 import type { BuildTree, TreeFile } from './tree.ts'
 import { contentIdentity, localPath, readTreeText } from './tree-content.ts'
 
@@ -18,6 +20,18 @@ export async function readLaidImages(store: Store, tree: BuildTree, ctx: Context
   throw new CloudimgError('CONTEXT_INVALID', `collecting container images: "${layoutDirectory}" is taken already`, {
     hint: `leave the directory out of the tree, and name it in manifests/imageList: oci:PATH`,
   })
+}
+
+/** The requests, without what a base image's build has taken from archives of its own: those need not be here. */
+export async function unsettled(
+  requests: readonly ImageRequest[],
+  store: Store,
+  tree: BuildTree,
+  ctx: Context,
+): Promise<readonly ImageRequest[]> {
+  const before = await inheritedMetadata(store, tree, ctx)
+  const settled = new Set((before?.collected ?? []).flatMap(({ askedBy }) => askedBy))
+  return requests.filter(request => request.source === undefined || !settled.has(describeAsker(request)))
 }
 
 /** What the node's runtime imports by itself: the images of upstream's archives, which are delivered as they are. */

@@ -401,6 +401,9 @@ describe('images that are no registry’s', () => {
       'manifests/imageList:3',
     ])
     expect(collected![0]!.askedBy).toContain('manifests/imageList:1')
+    // Who begins with this image need not have the archives.
+    const { tag } = await build({ kubefile: 'FROM local:1\nLABEL a=b\n', files: {}, platform: 'linux/amd64' })
+    expect(await namesIn(await unpacked(tag))).toEqual(names)
     // Pinned: another image under that name is not taken unasked.
     await must(['rm', join(directory, 'context/app.tar')])
     const other = image('library/redis:7')
