@@ -97,12 +97,11 @@ describe('a sum of tasks', () => {
 })
 
 describe('the rate', () => {
-  const table = (): { readonly tasks: TaskTable; at(ms: number, done: number): string } => {
+  const table = (): { readonly at: (ms: number, done: number) => string } => {
     let clock = 0
     const tasks = new TaskTable(() => clock)
     tasks.start({ kind: 'task.start', id: 1, title: 'x' })
     return {
-      tasks,
       at: (ms, done) => {
         clock = ms
         tasks.progress({ kind: 'task.progress', id: 1, done, total: 100 * MiB, unit: 'bytes' })
