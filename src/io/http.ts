@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { getCACertificates } from 'node:tls'
-import { Agent, type Dispatcher, ProxyAgent, request } from 'undici'
+import type * as Undici from 'undici'
 import { MiB } from '../core/bytes.ts'
 import type { Context } from '../core/context.ts'
 import { CloudimgError, errnoOf, reasonOf } from '../core/error.ts'
@@ -38,11 +38,14 @@ export interface HttpResponse {
 
 export const userAgent = 'cloudimg/0.1'
 
-const dispatchers = new Map<string, Dispatcher>()
+/** Loaded by the first request: most commands make none, and it is a third of their time to start. */
+const undici = (): Promise<typeof Undici> => import('undici')
+
+const dispatchers = new Map<string, Undici.Dispatcher>()
 
 // One pool per way of trusting. HTTP/1.1 for blobs: HTTP/2 in undici is slower for bulk. Timeouts are ours: a PUT of
 // 700 MB may be answered minutes after its last byte, and only silence is a reason to give up (facts/oci.md §9.3).
-function dispatcherFor(url: URL, trust: Trust | undefined): Dispatcher {
+function dispatcherFor({ Agent, ProxyAgent }: typeof Undici, url: URL, trust: Trust | undefined): Undici.Dispatcher {
   const proxy = findProxy(url)
   const key = JSON.stringify([proxy, trust?.insecure === true, trust?.ca, trust?.client])
   let dispatcher = dispatchers.get(key)
@@ -103,7 +106,8 @@ export async function send(req: HttpRequest, ctx: Context): Promise<HttpResponse
   streamed?.stream.once('error', error => (sourceError = error))
   const body = streamed === undefined ? (req.body as string | Uint8Array | undefined) : watchdog.sent(streamed.stream)
   try {
-    const answer = await request(req.url, {
+    const client = await undici()
+    const answer = await client.request(req.url, {
       method: req.method,
       headers: {
         'user-agent': userAgent,
@@ -111,7 +115,7 @@ export async function send(req: HttpRequest, ctx: Context): Promise<HttpResponse
         ...req.headers,
       },
       body: body === undefined ? null : body,
-      dispatcher: dispatcherFor(req.url, req.trust),
+      dispatcher: dispatcherFor(client, req.url, req.trust),
       signal: watchdog.signal,
     })
     watchdog.touch()
