@@ -119,6 +119,34 @@ describe('the rate', () => {
   })
 })
 
+describe('several tasks at once', () => {
+  const table = new TaskTable(() => 0)
+  const start = (id: number): void => table.start({ kind: 'task.start', id, title: `layer ${id}` })
+  const progress = (id: number, done: number): void =>
+    void table.progress({ kind: 'task.progress', id, done, total: 10, unit: 'bytes' })
+
+  it('have a sum, to which those count that ended meanwhile', () => {
+    start(1)
+    progress(1, 4)
+    expect(table.overall).toBeUndefined()
+    start(2)
+    progress(2, 1)
+    expect(table.overall).toMatchObject({ title: 'in all', done: 5, total: 20 })
+    start(3)
+    progress(1, 10)
+    table.end(1)
+    progress(3, 2)
+    expect(table.overall).toMatchObject({ done: 13, total: 30 })
+    table.end(2)
+    table.end(3)
+    start(4)
+    start(5)
+    progress(4, 1)
+    progress(5, 1)
+    expect(table.overall).toMatchObject({ done: 2, total: 20 })
+  })
+})
+
 describe('quiet', () => {
   it('lets warnings through, nothing else', () => {
     expect(report('quiet', story)).toBe('warning[a-rule]: something\n  hint: do this\n')
