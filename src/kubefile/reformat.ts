@@ -157,7 +157,8 @@ class Formatter {
   }
 
   #isWhole({ text: { offsets } }: LogicalLine, { start, end }: Range): boolean {
-    return offsets[end - 1]! - offsets[start]! === end - 1 - start
+    const [first, last] = [offsets[start] ?? 0, offsets[end - 1] ?? 0]
+    return last - first === end - 1 - start
   }
 
   /** As it stands, with its own continuations; blanks at line ends and blank lines, which mean nothing, are left out. */

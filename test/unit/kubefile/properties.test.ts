@@ -139,22 +139,23 @@ const mutated = fc
 function check(source: string): void {
   const began = performance.now()
   const { kubefile, diagnostics } = parseKubefile(source)
-  const tookMs = performance.now() - began
-  if (tookMs > longestParse) expect.fail(`parsing took ${tookMs} ms`)
-  if ((kubefile === undefined) !== diagnostics.some(({ severity }) => severity === 'error'))
-    expect.fail('an AST beside an error, or none without one')
-  for (const diagnostic of lintKubefile(source, 'Kubefile')) checkPlaces(diagnostic, source)
+  expect(performance.now() - began).toBeLessThan(longestParse)
+  expect(kubefile === undefined).toBe(diagnostics.some(({ severity }) => severity === 'error'))
+  const found = lintKubefile(source, 'Kubefile')
+  expect(found.filter(diagnostic => !isPlaced(diagnostic, source))).toEqual([])
   if (kubefile === undefined) return
   expectSameWhenPrinted(kubefile)
   expectSameWhenFormatted(kubefile)
 }
 
-function checkPlaces(diagnostic: Diagnostic, source: string): void {
-  const { span, fix = [] } = diagnostic
-  const ranges = [[span.start.offset, span.end.offset], ...fix.map(({ start, end }) => [start, end])] as const
-  for (const [start = -1, end = -1] of ranges)
-    if (!(start >= 0 && start <= end && end <= source.length)) expect.fail(`${start} to ${end} is no place`)
-  expect(formatDiagnostic(diagnostic, source, 'Kubefile')).toContain(diagnostic.message)
+/** Whether it and its fix point into the text, and it can be shown. */
+function isPlaced(diagnostic: Diagnostic, source: string): boolean {
+  const { span, fix = [], message } = diagnostic
+  const ranges = [{ start: span.start.offset, end: span.end.offset }, ...fix]
+  return (
+    ranges.every(({ start, end }) => start >= 0 && start <= end && end <= source.length) &&
+    formatDiagnostic(diagnostic, source, 'Kubefile').includes(message)
+  )
 }
 
 function expectSameWhenPrinted(kubefile: Kubefile): void {
@@ -199,7 +200,7 @@ describe('parseKubefile', () => {
       const mends = (source: string): void => {
         const { source: mended, left } = fixKubefile(source, 'Kubefile')
         expect(left.filter(({ fix = [] }) => fix.length > 0)).toEqual([])
-        if (parses(source)) expect(parses(mended)).toBe(true)
+        expect(parses(mended) || !parses(source)).toBe(true)
         expect(fixKubefile(mended, 'Kubefile').fixed).toEqual([])
       }
       fc.assert(fc.property(goodKubefile, mends), runs(200, 20_000))
