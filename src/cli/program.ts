@@ -7,6 +7,7 @@ import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addImageCommands } from './groups/image-commands.ts'
 import { addKubefileCommands } from './groups/kubefile-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
+import { addRegistryCommands } from './groups/registry-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
 import type { Act } from './options.ts'
@@ -47,6 +48,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addTransferCommands(program, act)
   addArchiveCommands(program, act)
   addLoginCommands(program, act)
+  addRegistryCommands(program, act)
   addBuildCommands(program, act)
   addKubefileCommands(program, act)
   addServeCommand(program, act)
