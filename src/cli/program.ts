@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs'
 import { exitCodeMeanings } from './exit-code.ts'
 import { addArchiveCommands } from './groups/archive-commands.ts'
 import { addBuildCommands } from './groups/build-commands.ts'
+import { addClusterCommands } from './groups/cluster-commands.ts'
+import { addDeleteCommand } from './groups/delete-command.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addImageCommands } from './groups/image-commands.ts'
 import { addKubefileCommands } from './groups/kubefile-commands.ts'
@@ -53,6 +55,8 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addKubefileCommands(program, act)
   addServeCommand(program, act)
   addDeployCommands(program, act)
+  addClusterCommands(program, act)
+  addDeleteCommand(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)
   return program
 }

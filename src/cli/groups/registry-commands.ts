@@ -1,6 +1,5 @@
 import { Argument, type Command } from 'commander'
 import type { CopyFlags } from '../commands/copy.ts'
-import type { DeleteFlags } from '../commands/delete.ts'
 import type { ValidateFlags } from '../commands/validate.ts'
 import { shells, type Shell } from '../completion-scripts.ts'
 import { onePlatform, parsePlatforms } from '../image-argument.ts'
@@ -18,7 +17,6 @@ export function addRegistryCommands(program: Command, act: Act): void {
   addReferrers(program, act)
   addValidate(program, act)
   addAnnotate(program, act)
-  addDelete(program, act)
   addCompletion(program, act)
 }
 
@@ -170,21 +168,6 @@ function addAnnotate(program: Command, act: Act): void {
           platforms: parsePlatforms(flags.platform),
         }),
       ),
-    )
-}
-
-function addDelete(program: Command, act: Act): void {
-  program
-    .command('delete <reference>')
-    .description('delete a tag from a registry, or with @sha256:… an image and all its tags')
-    .option('-y, --yes', 'do not ask')
-    .option(...insecure)
-    .addHelpText(
-      'after',
-      examples('cloudimg delete registry.local:5000/k3s:v1.30.0', 'cloudimg delete --yes registry.local:5000/k3s:old'),
-    )
-    .action((reference: string, flags: DeleteFlags, command: Command) =>
-      act(command, async session => (await import('../commands/delete.ts')).remove(session, reference, flags)),
     )
 }
 
