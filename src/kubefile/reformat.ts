@@ -45,7 +45,8 @@ class Formatter {
     for (const { name, value } of directives) this.#out.push(`# ${name}=${value}`)
     let next = directives.length
     for (const line of lines) {
-      const first = positionAt(line.text.lines, line.text.offsets[0]!).line - 1
+      const { keyword } = splitHead(line.text.text, 0, this.#lexed.escape)
+      const first = positionAt(line.text.lines, line.text.offsets[keyword.start]!).line - 1
       this.#copyBetween(next, first)
       next = this.#addInstruction(line, first)
     }
@@ -65,6 +66,8 @@ class Formatter {
   #copyBetween(from: number, to: number): void {
     for (const line of this.#physical.slice(from, to)) {
       const text = line.slice(skipBlanks(line, 0))
+      // A continuation of nothing, before the keyword.
+      if (text === this.#lexed.escape) continue
       if (text !== '' || (this.#out.length > 0 && this.#out.at(-1) !== '')) this.#out.push(text)
     }
   }
@@ -79,9 +82,13 @@ class Formatter {
     // A continuation into nothing: only at the end of the file.
     const isOpen = this.#source.slice(text.offsets.at(-1)! + 1, lineEnd).trim() !== ''
     const tokens = isOpen ? undefined : this.#tokens(line, 0)
-    this.#out.push(tokens === undefined ? this.#verbatim(first, last) : this.#joined(line, tokens))
-    if (heredocs.size === 0) return last + 1
-    this.#out.push(this.#source.slice(lineEnd, end))
+    const written = tokens === undefined ? this.#verbatim(first, last) : this.#joined(line, tokens)
+    if (heredocs.size === 0) {
+      this.#out.push(written)
+      return last + 1
+    }
+    // One piece with its bodies, which may begin with "#" and are no comments.
+    this.#out.push(`${written}${this.#eol}${this.#source.slice(lineEnd, end)}`)
     return positionAt(text.lines, end).line
   }
 
@@ -125,7 +132,9 @@ class Formatter {
     const count = this.#wordCount(line, spec, words)
     const tokens = words.slice(0, count).map((range, index) => ({
       range,
-      text: caseOf(spec.kind, index, text.slice(range.start, range.end)) ?? this.#raw(line, range),
+      text:
+        (this.#isWhole(line, range) ? caseOf(spec.kind, index, text.slice(range.start, range.end)) : undefined) ??
+        this.#raw(line, range),
     }))
     const start = count === 0 ? rest : (words[count]?.start ?? text.length)
     if (start >= text.length) return tokens
