@@ -57,8 +57,6 @@ class Formatter {
   #text(): string {
     const out = this.#out
     while (out.at(-1) === '') out.pop()
-    // Without the blank line the comment would be a directive.
-    if (this.#lexed.directives.length === 0 && isDirective(out[0] ?? '')) out.unshift('')
     return out.length === 0 ? '' : `${out.join(this.#eol)}${this.#eol}`
   }
 
@@ -68,6 +66,8 @@ class Formatter {
       const text = line.slice(skipBlanks(line, 0))
       // A continuation of nothing, before the keyword.
       if (text === this.#lexed.escape) continue
+      // Without a blank line the comment would be a directive.
+      if (this.#out.length === this.#lexed.directives.length && isDirective(text)) this.#out.push('')
       if (text !== '' || (this.#out.length > 0 && this.#out.at(-1) !== '')) this.#out.push(text)
     }
   }
@@ -154,7 +154,9 @@ class Formatter {
     if ((kind === 'ENV' || kind === 'LABEL') && !text.slice(first.start, first.end).includes('=')) return 1
     if (json === 'never') return words.length
     if (parseJsonStrings(text, first.start).kind === 'strings') return 0
-    return second !== undefined && parseJsonStrings(text, second.start).kind === 'strings' ? 1 : words.length
+    const isNamed =
+      second !== undefined && namedArrays.has(kind) && parseJsonStrings(text, second.start).kind === 'strings'
+    return isNamed ? 1 : words.length
   }
 
   /** A JSON array on one line, in one layout. */
@@ -196,6 +198,9 @@ class Formatter {
       .join('')
   }
 }
+
+/** Those that take a name before the array. */
+const namedArrays: ReadonlySet<string> = new Set(['APP', 'CNI', 'CSI', 'APPCMDS'])
 
 /** The spelling of words that are part of the grammar. */
 function caseOf(kind: InstructionSpec['kind'], index: number, word: string): string | undefined {

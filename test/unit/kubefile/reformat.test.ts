@@ -94,6 +94,12 @@ it.each<readonly [what: string, source: string, formatted: string]>([
     lines('FROM scratch', 'COPY <<x /', '#!/bin/sh', 'x', 'FROM scratch'),
     lines('FROM scratch', 'COPY <<x /', '#!/bin/sh', 'x', '', 'FROM scratch'),
   ],
+  [
+    'a comment behind directives that is none',
+    '# syntax=x\n\\\n# escape=`\nARG a\n',
+    '# syntax=x\n\n# escape=`\nARG a\n',
+  ],
+  ['words that look like an array', 'FROM scratch\nCOPY a ["b"  ,"c"]\n', 'FROM scratch\nCOPY a ["b" ,"c"]\n'],
   ['nothing', '', ''],
 ])('formats %s', (_, source, formatted) => {
   expect(reformatSource(source)).toBe(formatted)
