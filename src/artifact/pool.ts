@@ -48,25 +48,38 @@ export interface PartialOrigin {
 }
 
 /**
- * The pool in a directory: `blobs/sha256/<hex>` and `downloads/`. On the store's home, the two share their blobs.
- * Safe for several processes: a partial file belongs to whoever could rename it.
+ * The pool in a directory: `blobs/sha256/<hex>` and `downloads/`. On the store's home, the two share their blobs, and
+ * `cache/downloads/` says which of them are downloads. Safe for several processes: a partial file belongs to whoever could
+ * rename it. `keep` hears of each blob before it is relied upon, and keeps gc away from it.
  */
-export function directoryPool(directory: string): DownloadPool {
+export function directoryPool(
+  directory: string,
+  keep: (digest: Digest) => Promise<void> = async () => undefined,
+): DownloadPool {
   const blobs = join(directory, 'blobs/sha256')
-  const downloads = join(directory, 'downloads')
   const path = (digest: Digest): string => join(blobs, hexOf(digest))
   return {
-    has: async digest => (await statIfPresent(path(digest)))?.size,
+    has: async digest => {
+      await keep(digest)
+      return (await statIfPresent(path(digest)))?.size
+    },
     path,
-    openPartial: key => openPartial(key, blobs, downloads),
+    openPartial: key => openPartial(key, { directory, blobs, downloads: join(directory, 'downloads'), keep }),
   }
+}
+
+interface Places {
+  readonly directory: string
+  readonly blobs: string
+  readonly downloads: string
+  readonly keep: (digest: Digest) => Promise<void>
 }
 
 const abandonedMs = 10 * 60_000
 /** Claims of this very process, to tell them from those of a dead one that had the same number. */
 const held = new Set<string>()
 
-async function openPartial(key: string, blobs: string, downloads: string): Promise<PartialDownload> {
+async function openPartial(key: string, { directory, blobs, downloads, keep }: Places): Promise<PartialDownload> {
   await withFileErrors('making', downloads, () => mkdir(downloads, { recursive: true }))
   await withFileErrors('making', blobs, () => mkdir(blobs, { recursive: true }))
   const name = hexOf(digestOf(key)).slice(0, 32)
@@ -97,7 +110,12 @@ async function openPartial(key: string, blobs: string, downloads: string): Promi
     },
     commit: digest =>
       end(async () => {
+        await keep(digest)
         await sync(path)
+        // First what keeps it from gc when this process is gone, then the blob itself.
+        const { url } = (await readOrigin(path)) ?? {}
+        const record = join(directory, 'cache/downloads', `${hexOf(digest)}.json`)
+        await writeFileAtomic(record, JSON.stringify({ digest, url }), 0o644, `${path}.record`)
         await rename(path, join(blobs, hexOf(digest)))
         await syncDirectory(blobs)
         await forget()

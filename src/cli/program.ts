@@ -7,6 +7,7 @@ import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addImageCommands } from './groups/image-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
+import { addStoreCommands } from './groups/store-commands.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
 import type { Act } from './options.ts'
 import { type GlobalOptions, runSession } from './session.ts'
@@ -48,6 +49,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addLoginCommands(program, act)
   addBuildCommands(program, act)
   addServeCommand(program, act)
+  addStoreCommands(program, act)
   addDeployCommands(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)
   return program
