@@ -120,7 +120,8 @@ describe('fsck', () => {
     const cured = await repairStore(layout, faults, ctx)
     expect(faults.length - cured.length).toBe(stay.length)
     expect(await kinds()).toEqual(stay)
-    if (cured.length > 0) expect((await readdir(layout.quarantine)).length).toBeGreaterThan(0)
+    const aside = await readdir(layout.quarantine).catch(() => [])
+    expect(aside.length > 0).toBe(cured.length > 0)
   })
 
   it('names the images that suffer, each fault once', async () => {
