@@ -50,6 +50,8 @@ export interface Store extends ImageSource, ImageTarget {
   sizeOf(digest: Digest): Promise<number | undefined>
   /** Keeps gc away from these for as long as this process runs, whether they are here already or come later. */
   keep(digests: readonly Digest[]): Promise<void>
+  /** Ends that; the process's end does it too. */
+  close(): void
   refs(): Promise<readonly StoredRef[]>
   untag(name: Reference): Promise<boolean>
   /** `write` does this by itself for what it is given; `ingest` and `put` do not. */
@@ -92,6 +94,10 @@ class LocalStore implements Store {
 
   async keep(digests: readonly Digest[]): Promise<void> {
     await this.#lease.pin(digests)
+  }
+
+  close(): void {
+    this.#lease.close()
   }
 
   // Reading works on a full disk too, where nothing can be written down.
