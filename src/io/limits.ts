@@ -22,8 +22,9 @@ export const limits = {
   linkSteps: 10_000_000,
   /** A tar as large as this in all, uncompressed, is taken for a bomb. */
   archiveBytes: 1024 * GiB,
-  /** Bytes out for each byte in; beyond the first 64 MiB. */
-  decompressionRatio: 2000,
+  /** Bytes out for each byte in; beyond the first ones. gzip ends at 1032, binaries and text below 50. */
+  decompressionRatio: 250,
+  decompressionFreeBytes: 256 * MiB,
   pathBytes: 4096,
   kubefileBytes: MiB,
 } as const

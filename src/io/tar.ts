@@ -262,7 +262,8 @@ function decodeName(bytes: Buffer, what: string): string {
 async function readExtension(header: Header, bytes: ByteQueue, what: string): Promise<Extensions> {
   const { size } = header
   if (size === undefined) throw invalid(what, 'an extended header has no valid size')
-  if (size > limits.archiveExtensionBytes) throw unsafe(what, `an extended header of ${size} bytes`)
+  if (size > limits.archiveExtensionBytes)
+    throw unsafe(what, `an extended header of more than ${limits.archiveExtensionBytes} bytes`)
   const body = (await bytes.take(size)) ?? Buffer.alloc(0)
   await bytes.skip(tarPadding(size).length)
   if (header.type === 'NextFileHasLongPath') return { path: decodeName(body, what) }
@@ -284,6 +285,7 @@ function parsePax(body: Buffer, what: string): Extensions {
       !Number.isInteger(length) ||
       length <= 0 ||
       at + length > body.length ||
+      body[at + length - 1] !== 0x0a ||
       equals >= at + length
     ) {
       throw new CloudimgError('ARCHIVE_INVALID', `reading ${what}: a broken PAX header`)
@@ -426,12 +428,10 @@ class ByteQueue {
   }
 }
 
-/** Whether a tar may begin with that block: its checksum is right. */
+/** Whether a tar may begin with that block: its checksum is right, whatever else is wrong. */
 export function isTarHeader(block: Buffer): boolean {
   if (block.length !== tarBlock || isZero(block)) return false
-  try {
-    return new Header(block, 0).cksumValid
-  } catch {
-    return false
-  }
+  const told = Number.parseInt(block.toString('latin1', 148, 156).replace(/^[ \0]+/, ''), 8)
+  const sum = block.reduce((total, byte, at) => total + (at >= 148 && at < 156 ? 0x20 : byte), 0)
+  return told === sum
 }

@@ -3,7 +3,6 @@ import type { Readable } from 'node:stream'
 import type { Context } from '../core/context.ts'
 import type { Digest } from '../core/digest.ts'
 import { CloudimgError } from '../core/error.ts'
-import { MiB } from '../core/bytes.ts'
 import { decompress } from '../io/compression.ts'
 import { limits } from '../io/limits.ts'
 import { readTar, type ReadEntry } from '../io/tar.ts'
@@ -39,7 +38,7 @@ export async function* boundedUnpacking(
   packed: number,
   what: string,
 ): AsyncGenerator<Buffer> {
-  const most = Math.min(limits.archiveBytes, 64 * MiB + packed * limits.decompressionRatio)
+  const most = Math.min(limits.archiveBytes, limits.decompressionFreeBytes + packed * limits.decompressionRatio)
   let size = 0
   for await (const chunk of source) {
     size += chunk.length

@@ -100,7 +100,7 @@ async function* unpacked(input: Readable, what: string): AsyncGenerator<Buffer> 
   const { compression, body } = await detectCompression(counted(input))
   for await (const chunk of decompress(body, compression, what)) {
     written += chunk.length
-    const allowed = Math.min(limits.archiveBytes, 64 * MiB + read * limits.decompressionRatio)
+    const allowed = Math.min(limits.archiveBytes, limits.decompressionFreeBytes + read * limits.decompressionRatio)
     if (written > allowed) throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: it unpacks to too many bytes`)
     yield chunk
   }
