@@ -72,7 +72,6 @@ async function readGraph(
   depth: number,
   count: DocumentCount,
 ): Promise<Node> {
-  count(descriptor)
   if (depth > limits.indexDepth)
     throw new CloudimgError(
       'IMAGE_INVALID',
@@ -81,6 +80,7 @@ async function readGraph(
   const bytes = await readDocument(from, descriptor, ctx)
   if (isIndexType(descriptor.mediaType)) {
     const index = parseIndex(bytes, descriptor.digest)
+    index.manifests.forEach(count)
     const children = await each(index.manifests, 4, child => readGraph(from, child, ctx, depth + 1, count))
     return { descriptor, bytes, children, blobs: [] }
   }
