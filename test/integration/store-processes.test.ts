@@ -173,11 +173,13 @@ describe('one store', () => {
     const home = storeOf({ home: at('fast') })
     const worker = join(import.meta.dirname, '../support/store-worker.ts')
     const time = soakFactor === undefined ? 5000 : 60_000
-    const said = await Promise.all(
+    const ended = await Promise.allSettled(
       Array.from({ length: 6 }, (_, number) =>
         must([cloudimgProgram[0]!, worker, home, String(number), String(time)], { timeoutMs: time + 120_000 }),
       ),
     )
+    expect(ended.filter(({ status }) => status === 'rejected')).toEqual([])
+    const said = ended.map(end => (end as PromiseFulfilledResult<string>).value)
     const sums = said.map(text => JSON.parse(text) as { taken: number; present: number; removed: number })
     const sum = (key: 'taken' | 'present' | 'removed'): number => sums.reduce((all, one) => all + one[key], 0)
     console.log(`taken ${sum('taken')}, present ${sum('present')}, removed ${sum('removed')}`)

@@ -73,7 +73,7 @@ export class Lease {
   #append(digests: readonly Digest[]): void {
     const now = Math.floor(Date.now() / 1000)
     if (this.#heart === undefined) {
-      mkdirSync(this.#directory, { recursive: true })
+      makeDirectory(this.#directory)
       this.#heart = setInterval(() => this.#beat(), heartbeatMs).unref()
       open.add(this)
     }
@@ -97,5 +97,14 @@ export class Lease {
     } catch {
       // The next gc finds that we are gone.
     }
+  }
+}
+
+// Not with `recursive`: on a read-only file system that says ENOENT.
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path)
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error
   }
 }

@@ -4,7 +4,7 @@ import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Digest, isDigest } from '../../core/digest.ts'
-import { CloudimgError } from '../../core/error.ts'
+import { CloudimgError, errnoOf } from '../../core/error.ts'
 import { readdirIfPresent, withFileErrors } from '../../io/files.ts'
 import { ownIdentity, pidOf, processState } from '../../io/process-identity.ts'
 import type { StoreLayout } from './layout.ts'
@@ -21,7 +21,10 @@ const patienceMs = 5 * 60_000
 export async function whileSweeping<T>(layout: StoreLayout, work: () => Promise<T>): Promise<T> {
   const path = join(layout.sweeps, `${ownIdentity()}.${randomBytes(4).toString('hex')}`)
   await withFileErrors('announcing a sweep of the store in', layout.sweeps, async () => {
-    await mkdir(layout.sweeps, { recursive: true })
+    // Not with `recursive`: on a read-only file system that says ENOENT.
+    await mkdir(layout.sweeps).catch((error: unknown) => {
+      if (errnoOf(error) !== 'EEXIST') throw error
+    })
     await writeFile(path, '', { flag: 'wx' })
   })
   try {
