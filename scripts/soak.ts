@@ -11,6 +11,7 @@ const suites: Readonly<Record<string, readonly string[]>> = {
   kubefile: ['test/unit/kubefile/properties.test.ts'],
   kills: ['test/integration/kills.test.ts'],
   store: ['test/integration/store-processes.test.ts'],
+  transport: ['test/integration/fault-proxy.test.ts'],
   installer: ['test/integration/installer-crash.test.ts'],
   power: ['test/e2e/power-cut.test.ts'],
 }

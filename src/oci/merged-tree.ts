@@ -219,7 +219,15 @@ export class MergedTree {
 }
 
 function childrenLast({ children }: DirectoryNode, prefix: string): (readonly [path: string, node: TreeNode])[] {
-  return [...children].sort(([a], [b]) => compareBytes(b, a)).map(([name, node]) => [prefix + name, node] as const)
+  return sortedNames(children)
+    .reverse()
+    .map(name => [prefix + name, children.get(name)!] as const)
+}
+
+/** Byte order. JavaScript's own order is that, and much quicker, unless a name has letters from above the surrogates. */
+function sortedNames(children: ReadonlyMap<string, TreeNode>): string[] {
+  const names = [...children.keys()]
+  return names.some(name => /[\uD800-\uFFFF]/.test(name)) ? names.sort(compareBytes) : names.sort()
 }
 
 const plainAttributes: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0 }

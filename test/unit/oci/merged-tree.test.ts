@@ -163,15 +163,15 @@ describe('layers applied in order', () => {
       tree.add(entry('.wh.d'), 'test')
     }
     expect([...tree.entries()]).toHaveLength(20_001)
-  })
+  }, 60_000)
 
   it('lists what is wider and deeper than a stack', () => {
     const tree = new MergedTree()
     tree.beginLayer()
-    for (let i = 0; i < 200_000; i++) tree.add(entry(`w/${i}`), 'test')
+    for (let i = 0; i < 130_000; i++) tree.add(entry(`w/${i}`), 'test')
     tree.add(entry(`${'d/'.repeat(2000)}x`), 'test')
-    expect([...tree.entries()]).toHaveLength(202_002)
-  })
+    expect([...tree.entries()]).toHaveLength(132_002)
+  }, 60_000)
 
   it('lets hard links share a node', () => {
     const tree = new MergedTree()
