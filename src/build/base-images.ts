@@ -120,6 +120,7 @@ class Images implements BaseImages {
     }
     const bytes = await readDocument(repository, root, ctx)
     await store.write(root, { open: async () => Readable.from([bytes]) }, ctx)
+    await rememberBase(store, root.digest, root.digest)
     return root
   }
 

@@ -47,8 +47,8 @@ export class MergedTree {
   #linkSteps = 0
   /** The children of directories that this layer has emptied of lower ones: once is enough. */
   #emptied = new WeakSet<Map<string, TreeNode>>()
-  /** Hard links that stand in another layer than what they share. */
-  readonly #linkLayers = new WeakMap<DirectoryNode, Map<string, number>>()
+  /** By children of a directory: hard links, which may stand in another layer than what they share. */
+  readonly #linkLayers = new WeakMap<Map<string, TreeNode>, Map<string, number>>()
 
   /** Every entry that follows belongs to the next layer. */
   beginLayer(): void {
@@ -87,8 +87,8 @@ export class MergedTree {
         )
       }
       parent.children.set(name, target)
-      const layers = this.#linkLayers.get(parent) ?? new Map<string, number>()
-      this.#linkLayers.set(parent, layers.set(name, this.#layer))
+      const layers = this.#linkLayers.get(parent.children) ?? new Map<string, number>()
+      this.#linkLayers.set(parent.children, layers.set(name, this.#layer))
       return
     } else {
       const { type, mode, uid, gid, mtime, size, xattrs, linkTarget, deviceMajor, deviceMinor } = entry
@@ -107,7 +107,7 @@ export class MergedTree {
         ...(deviceMajor === undefined ? {} : { deviceMajor, deviceMinor: deviceMinor ?? 0 }),
       })
     }
-    this.#linkLayers.get(parent)?.delete(name)
+    this.#linkLayers.get(parent.children)?.delete(name)
   }
 
   // As link(2) does it: links on the way are followed, the last name is not.
@@ -119,7 +119,7 @@ export class MergedTree {
   }
 
   #layerOf(parent: DirectoryNode, name: string, node: TreeNode): number {
-    return this.#linkLayers.get(parent)?.get(name) ?? node.layer
+    return this.#linkLayers.get(parent.children)?.get(name) ?? node.layer
   }
 
   // Whiteouts speak of lower layers only, wherever in their own layer they stand.
@@ -190,7 +190,7 @@ export class MergedTree {
       )
     const made = newDirectory(plainAttributes, this.#layer, new Map())
     parent.children.set(name, made)
-    this.#linkLayers.get(parent)?.delete(name)
+    this.#linkLayers.get(parent.children)?.delete(name)
     return made
   }
 

@@ -111,7 +111,7 @@ class LocalStore implements Store {
   }
 
   async sizeOf(digest: Digest): Promise<number | undefined> {
-    await this.keep([digest])
+    await this.#keepReading(digest)
     return (await statIfPresent(blobPath(this.layout, digest)))?.size ?? (await this.#recipe(digest))?.size
   }
 

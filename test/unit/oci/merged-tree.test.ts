@@ -69,6 +69,14 @@ describe('layers applied in order', () => {
       [['a'], [['b', 'hardlink', 'a'], '.wh.b', '.wh.a']],
       ['b'],
     ],
+    [
+      'keep such a link, too, where its directory comes again',
+      [
+        ['d/', 'd/a'],
+        [['d/b', 'hardlink', 'd/a'], 'd/', 'd/.wh.b'],
+      ],
+      ['d/', 'd/a', 'd/b'],
+    ],
     ['delete one name of two hard links', [['a', ['b', 'hardlink', 'a']], ['.wh.a']], ['b']],
     [
       'replace one name of two hard links',
