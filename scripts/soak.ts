@@ -9,7 +9,8 @@ const root = join(import.meta.dirname, '..')
 /** Name → test files; up to half an hour each. */
 const suites: Readonly<Record<string, readonly string[]>> = {
   kubefile: ['test/unit/kubefile/properties.test.ts'],
-  kills: ['test/integration/build-storage.test.ts'],
+  kills: ['test/integration/kills.test.ts'],
+  store: ['test/integration/store-processes.test.ts'],
   transport: ['test/integration/fault-proxy.test.ts'],
   installer: ['test/integration/installer-crash.test.ts'],
   power: ['test/e2e/power-cut.test.ts'],
