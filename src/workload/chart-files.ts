@@ -5,7 +5,10 @@ import { isCloudimgError } from '../core/error.ts'
 import { readTar } from '../io/tar.ts'
 import type { WorkloadTree } from './workload-tree.ts'
 
-/** Everything below `charts/`, packed charts unpacked: their files are called `charts/x-1.0.0.tgz/x/values.yaml`. */
+/** Where charts lie: sealer's APP brings them too. */
+export const chartFolders = ['charts', 'application/apps'] as const
+
+/** Everything below those, packed charts unpacked: their files are called `charts/x-1.0.0.tgz/x/values.yaml`. */
 export type ChartFiles = ReadonlyMap<string, () => Promise<Buffer>>
 
 /** What a packed chart may unpack to: a chart is text. */
@@ -14,7 +17,7 @@ const maxPacked = 64 * MiB
 /** `onBroken` is told what cannot be unpacked. */
 export async function readChartFiles(tree: WorkloadTree, onBroken: (path: string) => void): Promise<ChartFiles> {
   const files = new Map<string, () => Promise<Buffer>>()
-  for (const file of tree.files('charts')) {
+  for (const file of chartFolders.flatMap(folder => tree.files(folder))) {
     if (isPackedChart(file.path)) await unpackInto(files, file.path, () => tree.read(file), onBroken, 0)
     else files.set(file.path, () => tree.read(file))
   }

@@ -1,6 +1,6 @@
 import type { Context } from '../core/context.ts'
 import { compareBytes } from '../io/files.ts'
-import { type ChartFiles, readChartFiles } from './chart-files.ts'
+import { chartFolders, type ChartFiles, readChartFiles } from './chart-files.ts'
 import { Findings } from './findings.ts'
 import { judgeManifests, judgeObject, type ObjectContext } from './judge-object.ts'
 import { judgeValues } from './judge-values.ts'
@@ -26,10 +26,11 @@ export interface Charts {
   readonly charts: readonly Chart[]
 }
 
-/** The charts below `charts/`, subcharts inside theirs. */
+/** The charts of the tree, subcharts inside theirs. */
 export async function readCharts(tree: WorkloadTree, found: Findings): Promise<Charts> {
   const files = await readChartFiles(tree, path => found.cannotRead('broken-chart', path, 1))
-  const charts = await Promise.all(chartRoots(files, 'charts').map(root => readChart(files, root, found)))
+  const roots = chartFolders.flatMap(folder => chartRoots(files, folder))
+  const charts = await Promise.all(roots.map(root => readChart(files, root, found)))
   return { files, charts }
 }
 

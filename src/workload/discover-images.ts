@@ -10,6 +10,9 @@ import type { WorkloadFile, WorkloadTree } from './workload-tree.ts'
 /** The runtime's own list, as its release has it. */
 export const runtimeListPath = 'images/k3s-images.txt'
 
+/** Where the files of sealer's APP lie: manifests, or a chart. */
+const applicationsPath = 'application/apps'
+
 export interface DiscoverOptions {
   /** By values alone where absent. */
   readonly render?: RenderChart | undefined
@@ -29,8 +32,10 @@ export async function discoverImages(tree: WorkloadTree, options: DiscoverOption
     found.add(requests)
     for (const { line } of wrongLines) found.cannotRead('bad-reference', file.path, line)
   }
-  for (const file of tree.files('manifests')) {
+  const chartFolders = charts.charts.map(({ root }) => `${root}/`)
+  for (const file of [...tree.files('manifests'), ...tree.files(applicationsPath)]) {
     ctx.signal.throwIfAborted()
+    if (chartFolders.some(folder => file.path.startsWith(folder))) continue
     if (!/\.(?:ya?ml|json)(?:\.tmpl)?$/i.test(file.path)) continue
     const text = (await tree.read(file)).toString('utf8')
     judgeManifests(text, { file: file.path, line: 1, field: '' }, context)

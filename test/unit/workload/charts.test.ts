@@ -116,3 +116,15 @@ describe('hostile files', () => {
     expect(unreadable).toMatchObject([{ file: 'manifests/evil.yaml', why: 'broken-yaml' }])
   })
 })
+
+describe('sealer’s applications', () => {
+  it('are looked through, manifests and charts', async () => {
+    write('application/apps/db/pod.yaml', 'kind: Pod\nspec: {containers: [{image: acme/db:1}]}\n')
+    write('application/apps/web/Chart.yaml', 'name: web\nversion: 1.0.0\nappVersion: "3"\n')
+    write('application/apps/web/values.yaml', 'image: { repository: acme/web }\n')
+    write('application/apps/web/templates/pod.yaml', 'kind: Pod\nspec: {{ .Values }}\n')
+    const { requests, unreadable } = await discover()
+    expect(requests.map(({ image }) => image)).toEqual(['docker.io/acme/db:1', 'docker.io/acme/web:3'])
+    expect(unreadable).toEqual([{ file: 'application/apps/web/templates/pod.yaml', line: 2, why: 'chart-template' }])
+  })
+})
