@@ -28,6 +28,7 @@ import {
   inheritedDigests,
   inheritedMetadata,
   isArtifactPath,
+  isListedPath,
   isStandIn,
 } from './metadata.ts'
 import type { BuildPlan } from './plan.ts'
@@ -60,6 +61,8 @@ export interface BuildOptions {
   /** Container images that cannot be had leave the image unsealed instead of failing the build; false unless told. */
   readonly allowUnresolved?: boolean
   readonly installer: boolean
+  /** Looks at the finished image before any name stands for it: what this throws leaves the names as they are. */
+  readonly approve?: (index: Descriptor, ctx: Context) => Promise<void>
 }
 
 export interface BuiltPlatform {
@@ -161,7 +164,11 @@ export async function buildImage(request: BuildRequest, store: Store, ctx: Conte
   warnOfUnusedArgs(kubefile, request.buildArgs, ctx)
   const plans = await planPlatforms(kubefile, request, request.sources.images, ctx)
   const { epoch, compression } = request.options
-  const maker = new LayerMaker(store, { epoch, compression, wantsDigest: isArtifactPath })
+  const maker = new LayerMaker(store, {
+    epoch,
+    compression,
+    wantsDigest: path => isArtifactPath(path) || isListedPath(path),
+  })
   const built = await buildPlatforms(
     plans.map(plan => new PlatformBuild(plan, kubefile, request, store, maker)),
     ctx,
@@ -171,6 +178,7 @@ export async function buildImage(request: BuildRequest, store: Store, ctx: Conte
     built.map(image => image.manifest),
     {},
   )
+  await request.options.approve?.(index, ctx)
   for (const tag of request.tags) await store.tag(formatReference(tag), index, ctx)
   return { index: index.digest, platforms: built.map(describePlatform) }
 }
@@ -249,7 +257,7 @@ class PlatformBuild {
     if (runtime !== undefined) {
       const files = new Map([
         ...(await inheritedDigests(this.#store, planned.tree, ctx)),
-        ...layers.flatMap(layer => Object.entries(layer.files).filter(([path]) => isArtifactPath(path))),
+        ...layers.flatMap(layer => Object.entries(layer.files)),
       ])
       const metadata = describeCluster({
         runtime,

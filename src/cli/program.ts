@@ -9,6 +9,7 @@ import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addImageCommands } from './groups/image-commands.ts'
 import { addKubefileCommands } from './groups/kubefile-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
+import { addProveCommands } from './groups/prove-commands.ts'
 import { addRegistryCommands } from './groups/registry-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
 import { addStoreCommands } from './groups/store-commands.ts'
@@ -59,6 +60,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addStoreCommands(program, act)
   addDeployCommands(program, act)
   addWorkloadCommands(program, act)
+  addProveCommands(program, act)
   addClusterCommands(program, act)
   addDeleteCommand(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)

@@ -9,10 +9,10 @@ import { type BuildSources, openSources } from '../../build/sources.ts'
 import { formatBytes } from '../../core/bytes.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { hostPlatform, type Platform } from '../../core/platform.ts'
-import { familiarReference, parseReference } from '../../core/reference.ts'
+import { familiarReference, parseReference, type Reference } from '../../core/reference.ts'
 import { limits } from '../../io/limits.ts'
 import { statIfPresent, withFileErrors } from '../../io/files.ts'
-import { mediaTypes } from '../../oci/descriptor.ts'
+import { type Descriptor, mediaTypes } from '../../oci/descriptor.ts'
 import { readConfigFile } from '../config-file.ts'
 import { remoteAccess } from '../remote-access.ts'
 import type { Session } from '../session.ts'
@@ -33,6 +33,7 @@ export interface BuildFlags {
   readonly plan?: boolean
   readonly target?: string
   readonly pull?: boolean
+  readonly prove?: boolean
 }
 
 /** `cloudimg build CONTEXT`: every platform, one index, then the tags. */
@@ -64,6 +65,7 @@ export async function build(session: Session, contextDirectory: string, flags: B
     collect: flags.collect,
     allowUnresolved: flags.allowUnresolved === true,
     installer: flags.installer,
+    ...(flags.prove === true ? { approve: (index: Descriptor) => prove(session, tags[0], index) } : {}),
   }
   const result = await buildImage({ kubefile, context, ...wishes, tags, sources, options }, store, ctx)
   const compressed = result.platforms.some(({ layers }) =>
@@ -74,6 +76,11 @@ export async function build(session: Session, contextDirectory: string, flags: B
   session.answer({ ...result, lock: { path, changed }, tags: names }, () =>
     session.quiet ? result.index : describe(result, names),
   )
+}
+
+async function prove(session: Session, tag: Reference | undefined, index: Descriptor): Promise<void> {
+  const { requireProof } = await import('./prove.ts')
+  await requireProof(session, tag ?? parseReference('image'), index)
 }
 
 async function sourcesOf(
