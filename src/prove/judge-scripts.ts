@@ -213,5 +213,5 @@ function readBy(command: PlainCommand): readonly string[] {
     /^(?:-[fn]|--(?:values|set\S*|namespace|version|timeout))$/,
   ).flatMap(({ texts: [text = ''] }) => text)
   const chart = /^(?:install|upgrade|template)$/.test(verb) ? (names[1] ?? names[0]) : undefined
-  return [...called, ...given, ...(chart?.startsWith('.') || chart?.endsWith('.tgz') ? [chart] : [])]
+  return [...called, ...given, ...(chart !== undefined && /^(?:\.|charts\/)|\.tgz$/.test(chart) ? [chart] : [])]
 }

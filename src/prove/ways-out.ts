@@ -86,7 +86,9 @@ function judgeGit(command: PlainCommand, around: Surroundings): readonly WayOut[
   const texts = argumentTexts(command)
   const urls = texts.filter(text => urlPattern.test(text) || /^[\w.-]+@[\w.-]+:\S+$/.test(text))
   if (urls.length > 0)
-    return urls.filter(url => !isInside(url, around.inCluster)).map(url => network(url, `git ${verb} would fetch it`))
+    return urls
+      .filter(url => !urlPattern.test(url) || !isInside(url, around.inCluster))
+      .map(url => network(url, `git ${verb} would fetch it`))
   if (verb === 'clone' && /^(?:\.{0,2}\/|file:|\$ROOTFS|\uE000)/.test(second ?? '')) return []
   return [network(`git ${[verb, second].filter(text => text !== undefined).join(' ')}`, 'it would ask a remote')]
 }
@@ -108,7 +110,7 @@ function judgeHelm(command: PlainCommand, around: Surroundings): readonly WayOut
     return [network(name, 'it would ask a chart repository')]
   if (!/^(?:install|upgrade|template|show)$/.test(verb)) return []
   const chart = third ?? second
-  const isNamed = /^[a-z0-9][\w-]*\/[\w.-]+$/i.test(chart) && !around.has(chart)
+  const isNamed = /^(?!charts\/)[a-z0-9][\w-]*\/[\w.-]+$/i.test(chart) && !chart.endsWith('.tgz') && !around.has(chart)
   return isNamed ? [network(chart, `helm ${verb} would ask the chart repository "${chart.split('/')[0]}"`)] : []
 }
 
