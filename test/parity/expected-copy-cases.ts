@@ -91,7 +91,13 @@ export const expectedCopyCases: readonly ExpectedCase[] = [
   },
 
   // --link.
-  { name: 'link-file', section: '4.4', files: ['a'], lines: 'COPY --link a /x/y/\n', tree: ['x/', 'x/y/', 'x/y/a < a'] },
+  {
+    name: 'link-file',
+    section: '4.4',
+    files: ['a'],
+    lines: 'COPY --link a /x/y/\n',
+    tree: ['x/', 'x/y/', 'x/y/a < a'],
+  },
   {
     name: 'link-off',
     section: '4.4',
@@ -348,7 +354,13 @@ export const expectedCopyCases: readonly ExpectedCase[] = [
   { name: 'chmod-nothing', section: '4.4', files: ['a 0777'], lines: 'COPY --chmod=o= a /\n', tree: ['a 0770 < a'] },
   { name: 'chmod-all', section: '4.4', files: ['a 0755'], lines: 'COPY --chmod=a=r a /\n', tree: ['a 0444 < a'] },
   { name: 'chmod-copies', section: '4.4', files: ['a 0640'], lines: 'COPY --chmod=o=g a /\n', tree: ['a 0644 < a'] },
-  { name: 'chmod-setuid', section: '4.4', files: ['a 0755'], lines: 'COPY --chmod=u+s,g+s a /\n', tree: ['a 6755 < a'] },
+  {
+    name: 'chmod-setuid',
+    section: '4.4',
+    files: ['a 0755'],
+    lines: 'COPY --chmod=u+s,g+s a /\n',
+    tree: ['a 6755 < a'],
+  },
   {
     name: 'chmod-sticky-directory',
     section: '4.4',
@@ -363,7 +375,13 @@ export const expectedCopyCases: readonly ExpectedCase[] = [
     lines: 'COPY --chmod=4711 a /\n',
     tree: ['a 4711 < a'],
   },
-  { name: 'chmod-octal-three-digits', section: '4.4', files: ['a'], lines: 'COPY --chmod=600 a /\n', tree: ['a 0600 < a'] },
+  {
+    name: 'chmod-octal-three-digits',
+    section: '4.4',
+    files: ['a'],
+    lines: 'COPY --chmod=600 a /\n',
+    tree: ['a 0600 < a'],
+  },
   {
     name: 'chmod-by-variable',
     section: '4.2',
@@ -378,7 +396,13 @@ export const expectedCopyCases: readonly ExpectedCase[] = [
     lines: 'COPY --chmod=0600 d /o\n',
     tree: ['o/ 0600', 'o/a 0600 < d/a', 'o/l -> a'],
   },
-  { name: 'chmod-no-mode', section: '4.4', files: ['a'], lines: 'COPY --chmod=u=rwz a /\n', error: /"u=rwz" is no mode/ },
+  {
+    name: 'chmod-no-mode',
+    section: '4.4',
+    files: ['a'],
+    lines: 'COPY --chmod=u=rwz a /\n',
+    error: /"u=rwz" is no mode/,
+  },
 
   // --chown by name.
   {
@@ -495,7 +519,7 @@ export const expectedCopyCases: readonly ExpectedCase[] = [
     section: '4.4',
     archives: { 'a.tar': ['x/f 0640 = f'] },
     lines: 'ADD a.tar /d/\nCOPY <<mark /\nm\nmark\n',
-    without: ['d/a.tar'],
+    beside: ['d/a.tar'],
     tree: ['d/', 'mark = m\\n'],
   },
   {

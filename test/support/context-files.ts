@@ -19,7 +19,7 @@ export function writeContextFiles(root: string, lines: readonly string[]): void 
     return join(root, path).replace(/\/$/, '')
   }
   for (const line of lines) {
-    const [, head = '', sign, rest = ''] = /^(.*?)(?: (->|==|=) (.*))?$/s.exec(line) ?? []
+    const [, head = '', sign, rest = ''] = /^(.*?)(?: (->|==|=)(?: (.*))?)?$/s.exec(line) ?? []
     const [path = '', mode] = sign === '->' || sign === '==' ? [head] : head.split(/ (?=[0-7]{4}$)/)
     const full = place(path)
     if (sign === '->') symlinkSync(rest, full)

@@ -16,7 +16,7 @@ export interface ExpectedCase {
   /** As `expectedTree` takes it. */
   readonly tree?: readonly string[]
   /** Paths that are there too, whatever is in them. */
-  readonly without?: readonly string[]
+  readonly beside?: readonly string[]
   /** What the refusal says. */
   readonly error?: RegExp
 }
