@@ -82,7 +82,7 @@ class Planner {
     if (start === undefined) return undefined
     const planned = planStage(stage, start, { kubefile: this.#kubefile, diagnostics: this.#diagnostics })
     this.#planned.set(number, planned)
-    for (const used of planned.uses) this.#planStage(used)
+    for (const used of planned.plan.uses) this.#planStage(used)
     return planned
   }
 

@@ -44,8 +44,6 @@ export interface PlannedStage {
   /** At its end: what a stage that begins with this one goes on from. */
   readonly scope: Scope
   readonly isScratch: boolean
-  /** The stages that it copies from. */
-  readonly uses: readonly number[]
 }
 
 export interface StagePlanning {
@@ -72,6 +70,7 @@ class StagePlanner {
     this.#planning = planning
     this.#state = start.inherited
     this.#scope = start.scope
+    if (start.base.from === 'stage') this.#uses.add(start.base.stage)
     this.#expander = new Expander(planning.kubefile.escape, planning.diagnostics, name => this.#scope.lookup(name))
   }
 
@@ -79,8 +78,9 @@ class StagePlanner {
     for (const trigger of this.#start.triggers) this.#planTrigger(trigger, stage)
     for (const instruction of stage.instructions) this.#planInstruction(instruction)
     const { number, name, base, platform, isScratch } = this.#start
-    const plan = { number, name, base, platform, steps: this.#steps, ...this.#state }
-    return { plan, scope: this.#scope, isScratch, uses: [...this.#uses] }
+    const uses = [...this.#uses].sort((a, b) => a - b)
+    const plan = { number, name, base, uses, platform, steps: this.#steps, ...this.#state }
+    return { plan, scope: this.#scope, isScratch }
   }
 
   /** An ONBUILD line of the base, as if it stood behind FROM; its mistakes are shown there. */

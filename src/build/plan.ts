@@ -74,6 +74,8 @@ export interface StagePlan {
   readonly number: number
   readonly name: string | undefined
   readonly base: StageBase
+  /** The stages that must be finished before: what it begins with and what it copies from. */
+  readonly uses: readonly number[]
   readonly platform: Platform
   readonly steps: readonly Step[]
   /** After all steps. */

@@ -15,6 +15,7 @@ import type { LaidTemplate } from './lay-template.ts'
 import { resolveOwner } from './owner.ts'
 import type { BuildPlan, CopyStep, OwnerWish, StagePlan, Step } from './plan.ts'
 import type { BuildSources } from './sources.ts'
+import { scheduleStages } from './stage-schedule.ts'
 import { BuildTree, type TreeEntry } from './tree.ts'
 import { readTreeText } from './tree-content.ts'
 
@@ -37,15 +38,21 @@ export interface PlanInputs {
   readonly sources: BuildSources
 }
 
-/** Carries out the plan's stages and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
+/** Carries out the plan's stages, side by side, and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
 export async function runPlan(plan: BuildPlan, inputs: PlanInputs, ctx: Context): Promise<PlannedTree> {
-  const done = new Map<number, PlannedTree>()
-  for (const stage of plan.stages) {
-    const runner = new StageRunner(await begin(stage, done, inputs, ctx), done, inputs, ctx)
-    for (const step of stage.steps) await located(inputs.kubefile, step, () => runner.run(step))
-    done.set(stage.number, runner.result())
-  }
+  const done = await scheduleStages<PlannedTree>(plan.stages, (...stage) => runStage(inputs, ...stage), ctx)
   return done.get(plan.stages.at(-1)!.number)!
+}
+
+async function runStage(
+  inputs: PlanInputs,
+  stage: StagePlan,
+  done: ReadonlyMap<number, PlannedTree>,
+  ctx: Context,
+): Promise<PlannedTree> {
+  const runner = new StageRunner(await begin(stage, done, inputs, ctx), done, inputs, ctx)
+  for (const step of stage.steps) await located(inputs.kubefile, step, () => runner.run(step))
+  return runner.result()
 }
 
 async function begin(
