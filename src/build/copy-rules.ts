@@ -259,7 +259,8 @@ function clash(what: string): CloudimgError {
   })
 }
 
-function refuseWhiteoutName(path: string): void {
+/** @throws CONTEXT_INVALID */
+export function refuseWhiteoutName(path: string): void {
   if (!posix.basename(path).startsWith('.wh.')) return
   throw new CloudimgError(
     'CONTEXT_INVALID',

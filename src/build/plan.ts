@@ -4,6 +4,7 @@ import type { Platform } from '../core/platform.ts'
 import type { ContainerConfig } from '../oci/image.ts'
 import type { ConfigChange } from './container-config.ts'
 import type { FileMode } from './file-mode.ts'
+import type { GitSource } from './git-source.ts'
 
 /** What every step carries: the line it comes from, as written. */
 interface FromKubefile {
@@ -28,6 +29,7 @@ export type CopyItem =
   /** A here-document: the file that it makes. */
   | { readonly kind: 'text'; readonly name: string; readonly text: string }
   | { readonly kind: 'url'; readonly url: string; readonly checksum: Digest | undefined }
+  | { readonly kind: 'git'; readonly source: GitSource }
 
 export interface CopyPlan {
   readonly origin: CopyOrigin

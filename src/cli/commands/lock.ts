@@ -57,7 +57,10 @@ async function pin(plan: BuildPlan, sources: BuildSources, ctx: Context): Promis
       if (step.kind !== 'copy') continue
       const { origin } = step
       if (origin.from === 'image') await sources.images.open({ image: origin.image, platform }, ctx)
-      for (const item of step.sources) if (item.kind === 'url') await sources.fetch(item.url, item.checksum, ctx)
+      for (const item of step.sources) {
+        if (item.kind === 'url') await sources.fetch(item.url, item.checksum, ctx)
+        if (item.kind === 'git') await sources.git(item.source, ctx)
+      }
     }
   }
 }
