@@ -17,6 +17,7 @@ import type { BaseImages } from './base-images.ts'
 import { checkImages, refuseMissingImages } from './check-images.ts'
 import { clusterLayerEntries } from './cluster-layer.ts'
 import type { BuildContext } from './context.ts'
+import { annotationsOf, type ImageAdditions } from './image-additions.ts'
 import { LayerMaker, type MadeLayer } from './layers/layer-maker.ts'
 import { type LayerSpec, maxLayers, packLayers, splitLayers } from './layers/layer-spec.ts'
 import type { Compression } from './layers/compress.ts'
@@ -28,15 +29,19 @@ import {
   isArtifactPath,
   isStandIn,
 } from './metadata.ts'
+import type { NamedContexts } from './named-context.ts'
+import { freshStages, type NoCache } from './no-cache.ts'
 import type { BuildPlan } from './plan.ts'
 import { baseKey, planBuild, type PlanResult, targetStage } from './plan-build.ts'
 import { type PlannedTree, runPlan } from './run-plan.ts'
 import type { BuildSources } from './sources.ts'
-import type { StageConfig } from './container-config.ts'
+import { type StageConfig, withLabels } from './container-config.ts'
 
 export interface BuildRequest {
   readonly kubefile: { readonly filename: string; readonly source: string }
   readonly context: BuildContext
+  /** What `--build-context` names; none unless told. */
+  readonly contexts?: NamedContexts
   readonly platforms: readonly Platform[]
   readonly buildArgs: Readonly<Record<string, string>>
   readonly tags: readonly Reference[]
@@ -53,6 +58,8 @@ export interface BuildOptions {
   /** `never`: images that the tree names are not looked for, and the image says that it is unsealed. */
   readonly collect: 'auto' | 'never'
   readonly installer: boolean
+  readonly additions: ImageAdditions
+  readonly noCache: NoCache
 }
 
 export interface BuiltPlatform {
@@ -94,6 +101,7 @@ export interface PlanWishes {
   readonly buildArgs: Readonly<Record<string, string>>
   /** The stage that becomes the image; the last one unless told. */
   readonly target?: string | undefined
+  readonly contexts?: NamedContexts
 }
 
 /**
@@ -118,13 +126,13 @@ export async function planPlatforms(
 async function planPlatform(
   kubefile: Kubefile,
   platform: Platform,
-  { buildArgs, target }: PlanWishes,
+  { buildArgs, target, contexts = new Map() }: PlanWishes,
   images: BaseImages,
   ctx: Context,
 ): Promise<PlanResult> {
   const bases = new Map<string, StageConfig>()
   for (;;) {
-    const request = { platform, buildPlatform: hostPlatform(), buildArgs, bases }
+    const request = { platform, buildPlatform: hostPlatform(), buildArgs, bases, contexts }
     const result = planBuild(kubefile, { ...request, ...(target === undefined ? {} : { target }) })
     if (result.missing.length === 0 || result.diagnostics.length > 0) return result
     for (const name of result.missing) {
@@ -148,13 +156,17 @@ export async function buildImage(request: BuildRequest, store: Store, ctx: Conte
     plans.map(plan => new PlatformBuild(plan, kubefile, request, store, maker)),
     ctx,
   )
-  const index = await assembleIndex(
-    store,
-    built.map(image => image.manifest),
-    {},
+  const { annotations } = request.options.additions
+  const entries = built.map(({ manifest, platform }) =>
+    withAnnotations(manifest, annotationsOf(annotations, 'manifest-descriptor', platform)),
   )
+  const index = await assembleIndex(store, entries, annotationsOf(annotations, 'index'))
   for (const tag of request.tags) await store.tag(formatReference(tag), index, ctx)
   return { index: index.digest, platforms: built.map(describePlatform) }
+}
+
+function withAnnotations(descriptor: Descriptor, annotations: Readonly<Record<string, string>>): Descriptor {
+  return Object.keys(annotations).length === 0 ? descriptor : { ...descriptor, annotations }
 }
 
 function warnOfUnusedArgs(kubefile: Kubefile, buildArgs: Readonly<Record<string, string>>, ctx: Context): void {
@@ -215,6 +227,8 @@ class PlatformBuild {
       {
         kubefile: this.#kubefile,
         context: this.#request.context,
+        contexts: this.#request.contexts ?? new Map(),
+        isFresh: freshStages(this.#request.options.noCache, this.#kubefile),
         store: this.#store,
         sources: this.#request.sources,
       },
@@ -252,14 +266,18 @@ class PlatformBuild {
       annotations['io.cloudimg.runtime'] = runtime
       if (metadata.version !== undefined) annotations['io.cloudimg.runtime.version'] = metadata.version
     }
-    const { epoch } = this.#request.options
+    const { epoch, additions } = this.#request.options
     const { manifest, config } = await assembleImage(this.#store, {
       platform,
-      config: planned.plan.config,
+      config: withLabels(planned.plan.config, additions.labels),
       author: planned.plan.author,
       history: [...baseHistory(planned.base), ...history.map(entry => ({ created: timestamp(epoch), ...entry }))],
       layers: [...below, ...layers],
-      annotations: { ...annotations, ...baseAnnotations(planned.base) },
+      annotations: {
+        ...annotations,
+        ...baseAnnotations(planned.base),
+        ...annotationsOf(additions.annotations, 'manifest', platform),
+      },
       epoch,
     })
     return { platform, manifest, config, layers: [...below, ...layers] }

@@ -6,6 +6,7 @@ import { unquoteWord } from '../kubefile/words.ts'
 import type { Expander } from './expander.ts'
 import { type FileMode, parseFileMode } from './file-mode.ts'
 import { isCommit, isGitSource, parseGitSource } from './git-source.ts'
+import { contextKey, type NamedContexts } from './named-context.ts'
 import type { CopyItem, CopyOrigin, CopyPlan, OwnerWish } from './plan.ts'
 
 /** Where a COPY stands. */
@@ -14,6 +15,7 @@ export interface CopyPlace {
   readonly workdir: string
   readonly isScratch: boolean
   readonly stages: readonly Stage[]
+  readonly contexts: NamedContexts
   /** Of the stage it stands in. */
   readonly number: number
   readonly report: (diagnostic: Diagnostic) => void
@@ -98,6 +100,11 @@ class CopyPlanner {
     if (value === undefined) return { from: 'context' }
     const { stages, number, expander } = this.#place
     const name = unquoteWord(value.text, expander.escape)
+    // As in BuildKit: a named context comes before the stage and the image of that name.
+    const key = contextKey(name)
+    const context = this.#place.contexts.get(key)
+    if (context !== undefined)
+      return context.kind === 'image' ? { from: 'image', image: context.image } : { from: 'named', name: key }
     const named = stages.findIndex(({ from }) => from?.as?.text.toLowerCase() === name.toLowerCase())
     const found = named < 0 && /^\d+$/.test(name) && Number(name) < stages.length ? Number(name) : named
     if (found >= number) {

@@ -21,6 +21,7 @@ import type { Scope } from '../kubefile/scope.ts'
 import { unquoteWord } from '../kubefile/words.ts'
 import { applyChange, type ConfigChange, type StageConfig } from './container-config.ts'
 import { Expander } from './expander.ts'
+import type { NamedContexts } from './named-context.ts'
 import type { StageBase, StagePlan, Step } from './plan.ts'
 import { commandArgv, healthcheckOf, isSignal, parsePorts, resolveWorkdir } from './plan-config.ts'
 import { parseOwner, planCopy } from './plan-copy.ts'
@@ -48,6 +49,7 @@ export interface PlannedStage {
 
 export interface StagePlanning {
   readonly kubefile: Kubefile
+  readonly contexts: NamedContexts
   readonly diagnostics: Diagnostic[]
 }
 
@@ -205,6 +207,7 @@ class StagePlanner {
       workdir: this.#workdir,
       isScratch: this.#start.isScratch,
       stages: kubefile.stages,
+      contexts: this.#planning.contexts,
       number: this.#start.number,
       report: diagnostic => diagnostics.push(diagnostic),
     })

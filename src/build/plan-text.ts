@@ -2,7 +2,7 @@ import { formatPlatform } from '../core/platform.ts'
 import type { ConfigChange } from './container-config.ts'
 import { formatFileMode } from './file-mode.ts'
 import { gitLocator } from './git-source.ts'
-import type { BuildPlan, CopyItem, CopyStep, StageBase, StagePlan, Step } from './plan.ts'
+import type { BuildPlan, CopyItem, CopyOrigin, CopyStep, StageBase, StagePlan, Step } from './plan.ts'
 
 /** A plan as people read it: a line for each step, with the line of the Kubefile it comes from. */
 export function formatPlan(plan: BuildPlan): string {
@@ -45,8 +45,7 @@ function describeStep(step: Step): string {
 
 function describeCopy(step: CopyStep): string {
   const { owner, mode, origin } = step
-  const from =
-    origin.from === 'context' ? '' : ` of ${origin.from} ${origin.from === 'stage' ? origin.stage : origin.image}`
+  const from = describeOrigin(origin)
   const sources = step.sources.map(describeItem)
   const extra = [
     ...(owner === undefined ? [] : [`owner ${owner.user}${owner.group === undefined ? '' : `:${owner.group}`}`]),
@@ -55,6 +54,19 @@ function describeCopy(step: CopyStep): string {
     ...step.exclude.map(pattern => `without ${pattern}`),
   ]
   return `copy ${sources.join(' ')}${from} to ${step.target}${extra.length === 0 ? '' : ` (${extra.join(', ')})`}`
+}
+
+function describeOrigin(origin: CopyOrigin): string {
+  switch (origin.from) {
+    case 'context':
+      return ''
+    case 'stage':
+      return ` of stage ${origin.stage}`
+    case 'image':
+      return ` of image ${origin.image}`
+    case 'named':
+      return ` of the context ${origin.name}`
+  }
 }
 
 function describeItem(item: CopyItem): string {

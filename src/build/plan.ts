@@ -23,6 +23,8 @@ export type CopyOrigin =
   | { readonly from: 'context' }
   | { readonly from: 'stage'; readonly stage: number }
   | { readonly from: 'image'; readonly image: string }
+  /** A directory that `--build-context` names. */
+  | { readonly from: 'named'; readonly name: string }
 
 export type CopyItem =
   | { readonly kind: 'path'; readonly path: string }

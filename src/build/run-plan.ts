@@ -13,6 +13,7 @@ import { findCopySources } from './find-copy-sources.ts'
 import { type LayerSpec, splitLayers } from './layers/layer-spec.ts'
 import type { LaidTemplate } from './lay-template.ts'
 import { resolveOwner } from './owner.ts'
+import type { NamedContexts } from './named-context.ts'
 import type { BuildPlan, CopyStep, OwnerWish, StagePlan, Step } from './plan.ts'
 import type { BuildSources } from './sources.ts'
 import { scheduleStages } from './stage-schedule.ts'
@@ -34,6 +35,9 @@ export interface PlannedTree {
 export interface PlanInputs {
   readonly kubefile: Kubefile
   readonly context: BuildContext
+  readonly contexts: NamedContexts
+  /** Whether `--no-cache` speaks of the stage: what it makes is made anew. */
+  readonly isFresh: (stage: StagePlan) => boolean
   readonly store: Store
   readonly sources: BuildSources
 }
@@ -143,6 +147,11 @@ class StageRunner {
     switch (origin.from) {
       case 'context':
         return contextSource(this.#inputs.context)
+      case 'named': {
+        const context = this.#inputs.contexts.get(origin.name)
+        if (context?.kind !== 'directory') throw new CloudimgError('BUG', `no context "${origin.name}"`)
+        return contextSource(context.context)
+      }
       case 'stage': {
         const { tree, plan } = this.#done.get(origin.stage)!
         return treeSource(tree, `stage "${plan.name ?? plan.number}"`)
@@ -186,7 +195,8 @@ class StageRunner {
 
   #add(entries: readonly TreeEntry[], createdBy: string): void {
     for (const entry of entries) this.#tree.put(entry)
-    const layers = splitLayers(entries, createdBy)
+    const isFresh = this.#inputs.isFresh(this.#start.plan)
+    const layers = splitLayers(entries, createdBy).map(spec => (isFresh ? { ...spec, isFresh } : spec))
     this.#layers.push(...layers)
     this.#history.push(...layers)
   }

@@ -205,6 +205,6 @@ describe('ADD of a git repository', () => {
     await writeFile(at('refused'), `ADD ${repository()}${fragment} /\n`)
     const failure = await cloudimgFailure(['build', '-f', at('refused'), at('context')], { home: at('refusing') })
     expect([failure.code, failure.message]).toEqual([code, expect.stringContaining(message)])
-    expect(await strayFiles(storeOf({ home: at('refusing') }))).toEqual([])
+    expect(strayFiles(storeOf({ home: at('refusing') }))).toEqual([])
   })
 })

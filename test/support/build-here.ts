@@ -28,7 +28,14 @@ export interface BuiltHere {
   readonly author: string | undefined
 }
 
-const options: BuildOptions = { epoch: 0, compression: 'none', collect: 'auto', installer: false }
+const options: BuildOptions = {
+  epoch: 0,
+  compression: 'none',
+  collect: 'auto',
+  installer: false,
+  additions: { labels: {}, annotations: [] },
+  noCache: [],
+}
 
 /** Builds for this machine's platform and unpacks into `directory`, which must not be there yet. */
 export async function buildHere(store: Store, build: BuildHere, directory: string): Promise<BuiltHere> {

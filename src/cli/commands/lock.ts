@@ -10,7 +10,8 @@ import { systemCredentials } from '../../oci/remote/credentials.ts'
 import { remoteRepository } from '../../oci/remote/registry.ts'
 import { readConfigFile } from '../config-file.ts'
 import type { Session } from '../session.ts'
-import { type BuildFlags, findKubefile, lockPath, parseBuildArgs, readSource } from './build.ts'
+import { findKubefile, lockPath, readSource } from '../build-input.ts'
+import { type BuildFlags, parseBuildArgs } from './build.ts'
 
 export interface LockFlags extends Pick<BuildFlags, 'file' | 'platforms' | 'buildArg' | 'mirror' | 'lockFile'> {
   readonly update?: readonly string[]
