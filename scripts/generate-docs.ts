@@ -16,7 +16,7 @@ function commandPage(): string {
   const { stdout, stderr, stdin } = process
   const program = createProgram({ stdout, stderr, stdin, env: {} }, { code: 0 })
   program.configureOutput({ getOutHelpWidth: () => helpWidth })
-  const sections = program.commands.map(command => `## cloudimg ${command.name()}\n\n${fenced(helpOf(command))}`)
+  const sections = program.commands.flatMap(command => [command, ...command.commands]).map(commandSection)
   const codes = exitCodeMeanings.map(([code, meaning]) => `| ${code} | ${meaning} |`)
   return [
     generated,
@@ -25,6 +25,12 @@ function commandPage(): string {
     ...sections,
     `## Exit codes\n\n| code | meaning |\n| ---- | ------- |\n${codes.join('\n')}`,
   ].join('\n\n')
+}
+
+function commandSection(command: Command): string {
+  const parents: string[] = []
+  for (let at: Command | null = command; at !== null; at = at.parent) parents.unshift(at.name())
+  return `## ${parents.join(' ')}\n\n${fenced(helpOf(command))}`
 }
 
 function helpOf(command: Command): string {

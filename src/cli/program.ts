@@ -5,6 +5,7 @@ import { addArchiveCommands } from './groups/archive-commands.ts'
 import { addBuildCommands } from './groups/build-commands.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addImageCommands } from './groups/image-commands.ts'
+import { addIndexCommands } from './groups/index-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
@@ -43,6 +44,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
     outcome.code = await runSession(terminal, command.optsWithGlobals<GlobalOptions>(), action)
   }
   addImageCommands(program, act)
+  addIndexCommands(program, act)
   addTransferCommands(program, act)
   addArchiveCommands(program, act)
   addLoginCommands(program, act)
