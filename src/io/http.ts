@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { getCACertificates } from 'node:tls'
-import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici'
+import type * as Undici from 'undici'
 import { MiB } from '../core/bytes.ts'
 import type { Context } from '../core/context.ts'
 import { CloudimgError, errnoOf, reasonOf } from '../core/error.ts'
@@ -37,11 +37,18 @@ export interface HttpResponse {
 
 export const userAgent = 'cloudimg/0.1'
 
-const dispatchers = new Map<string, Dispatcher>()
+/** Loaded by the first request: most commands make none, and it is a third of their time to start. */
+const undici = (): Promise<typeof Undici> => import('undici')
+
+const dispatchers = new Map<string, Undici.Dispatcher>()
 
 // One pool per way of trusting. HTTP/1.1 for blobs: HTTP/2 in undici is slower for bulk. Timeouts are ours: a PUT of
 // 700 MB may be answered minutes after its last byte, and only silence is a reason to give up (facts/oci.md §9.3).
-function dispatcherFor(url: URL, trust: Trust | undefined): Dispatcher {
+function dispatcherFor(
+  { Agent, EnvHttpProxyAgent }: typeof Undici,
+  url: URL,
+  trust: Trust | undefined,
+): Undici.Dispatcher {
   const proxied = proxiesAreSet() && !isLoopback(url.hostname)
   const key = JSON.stringify([proxied, trust?.insecure === true, trust?.ca, trust?.client])
   let dispatcher = dispatchers.get(key)
@@ -101,7 +108,8 @@ export async function send(req: HttpRequest, ctx: Context): Promise<HttpResponse
   streamed?.stream.once('error', error => (sourceError = error))
   const body = streamed === undefined ? (req.body as string | Uint8Array | undefined) : watchdog.sent(streamed.stream)
   try {
-    const answer = await request(req.url, {
+    const client = await undici()
+    const answer = await client.request(req.url, {
       method: req.method,
       headers: {
         'user-agent': userAgent,
@@ -109,7 +117,7 @@ export async function send(req: HttpRequest, ctx: Context): Promise<HttpResponse
         ...req.headers,
       },
       body: body === undefined ? null : body,
-      dispatcher: dispatcherFor(req.url, req.trust),
+      dispatcher: dispatcherFor(client, req.url, req.trust),
       signal: watchdog.signal,
     })
     watchdog.touch()
