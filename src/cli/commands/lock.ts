@@ -10,10 +10,13 @@ import { systemCredentials } from '../../oci/remote/credentials.ts'
 import { remoteRepository } from '../../oci/remote/registry.ts'
 import { readConfigFile } from '../config-file.ts'
 import type { Session } from '../session.ts'
-import { findKubefile, lockPath, readSource } from '../build-input.ts'
+import { findKubefile, lockPath, openNamedContexts, readSource } from '../build-input.ts'
 import { type BuildFlags, parseBuildArgs } from './build.ts'
 
-export interface LockFlags extends Pick<BuildFlags, 'file' | 'platforms' | 'buildArg' | 'mirror' | 'lockFile'> {
+export interface LockFlags extends Pick<
+  BuildFlags,
+  'file' | 'platforms' | 'buildArg' | 'buildContext' | 'mirror' | 'lockFile'
+> {
   readonly update?: readonly string[]
   readonly prune?: boolean
 }
@@ -39,7 +42,9 @@ export async function lock(session: Session, contextDirectory: string, flags: Lo
     pull: false,
     openRepository: ref => remoteRepository(ref, { credentials }),
   })
+  await using opened = new AsyncDisposableStack()
   const wishes = {
+    contexts: await openNamedContexts(session, flags.buildContext ?? [], async () => sources, opened),
     platforms: flags.platforms ?? [hostPlatform()],
     buildArgs: parseBuildArgs(flags.buildArg ?? [], terminal.env),
   }

@@ -86,6 +86,7 @@ export function addBuildCommands(program: Command, act: Act): void {
     .option('-f, --file <path>', 'the Kubefile; Kubefile in the context unless told')
     .option('--platform <platforms>', 'for these, separated by commas; this machine’s unless told', gather)
     .option('--build-arg <name=value>', 'value for an ARG, may be repeated', gather)
+    .option('--build-context <name=place>', 'as in build, may be repeated', gather)
     .option('--mirror <from=to>', 'take files from elsewhere', gather)
     .option('--lock-file <path>', 'the lock; beside the Kubefile unless told')
     .option('--update <name>', 'look these up anew: a locator, a file name, a channel or a version', gather)
