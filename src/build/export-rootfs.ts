@@ -1,5 +1,6 @@
-import { lstat, mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { chmod, chown, lstat, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { getuid } from 'node:process'
 import type { Context } from '../core/context.ts'
 import type { Digest } from '../core/digest.ts'
 import { CloudimgError } from '../core/error.ts'
@@ -61,11 +62,14 @@ export async function exportDirectory(
 
 async function mergeInto(from: string, to: string): Promise<void> {
   const there = await lstatIfPresent(to)
-  const isDirectory = (await lstat(from)).isDirectory()
+  const stats = await lstat(from)
+  const isDirectory = stats.isDirectory()
   if (there?.isDirectory() === true && !isDirectory) throw inTheWay(to, 'directory', 'file')
   if (there !== undefined && !there.isDirectory() && isDirectory) throw inTheWay(to, 'file', 'directory')
   if (there === undefined || !isDirectory) return await rename(from, to)
   for (const name of await readdir(from)) await mergeInto(join(from, name), join(to, name))
+  if (getuid?.() === 0) await chown(to, stats.uid, stats.gid)
+  await chmod(to, stats.mode & 0o7777)
 }
 
 function inTheWay(path: string, is: string, wanted: string): CloudimgError {

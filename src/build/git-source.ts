@@ -31,8 +31,9 @@ export function parseGitSource(text: string): GitSource {
   const fail = (why: string, hint: string): never => {
     throw new CloudimgError('USAGE', `reading the git source "${withoutUser(text)}": ${why}`, { hint })
   }
-  if (/^[a-z]+:\/\/[^/@]*:[^/@]*@/i.test(remote))
-    fail('it has a password in it', 'let git ask a credential helper, or use ssh')
+  // A token may stand where a user's name should; over ssh a name is no secret.
+  if (/^(?:https?:\/\/[^/@]*@|[a-z]+:\/\/[^/@]*:[^/@]*@)/i.test(remote))
+    fail('it has credentials in it', 'let git ask a credential helper, or use ssh')
   if (query !== undefined && fragment !== undefined)
     fail('it has both "?" and "#"', 'write REMOTE#ref:directory, or REMOTE?ref=…&subdir=…')
   const wish = query === undefined ? wishOfFragment(fragment ?? '') : wishOfQuery(query, fail)

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
+import { redactUrl } from '../core/redact.ts'
 import { withFileErrors } from '../io/files.ts'
 import { limits } from '../io/limits.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -54,7 +55,7 @@ export async function layContext(place: ContextPlace, laying: LayingContext, ctx
     }
     case 'url': {
       const { digest, size } = await (await laying.sources()).fetch(place.url, undefined, ctx)
-      return await layFile(fileOf(size, { from: 'pool', digest }), place.url, laying, ctx)
+      return await layFile(fileOf(size, { from: 'pool', digest }), redactUrl(place.url), laying, ctx)
     }
     case 'git':
       return await layGit(place.source, laying, ctx)

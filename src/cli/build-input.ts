@@ -8,6 +8,7 @@ import { openNamedContext } from '../build/open-named-context.ts'
 import type { BuildSources } from '../build/sources.ts'
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
+import { redactUrl } from '../core/redact.ts'
 import { statIfPresent, withFileErrors } from '../io/files.ts'
 import { limits } from '../io/limits.ts'
 import { openScratchDirectory } from '../oci/store/scratch-directory.ts'
@@ -58,7 +59,7 @@ export async function openBuildInput(
       throw new CloudimgError('USAGE', `reading -f ${flags.file}: the context is a Kubefile itself`, {
         hint: 'leave -f out, or give a tar archive as the context',
       })
-    const filename = place.kind === 'stdin' ? 'stdin' : context
+    const filename = place.kind === 'stdin' ? 'stdin' : redactUrl(context)
     return { ...localInput(directory, '-', kubefile, flags.lockFile), kubefile: { filename, source: kubefile } }
   }
   if (flags.file === '-') return localInput(directory, '-', await readSource('-', stdin), flags.lockFile)

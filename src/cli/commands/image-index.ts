@@ -13,30 +13,21 @@ export interface IndexFlags {
   readonly replace?: boolean
   /** Ask the registry first, also where the store has an image of that name. */
   readonly pull?: boolean
+  readonly isAddition?: boolean
 }
 
-/** `cloudimg index create REF A B…`: one name for images of several platforms, built where each is at home. */
-export async function createIndex(
+/**
+ * `cloudimg index create REF A B…`: one name for images of several platforms, built where each is at home. `index add` is
+ * the same with what the name has already before them.
+ */
+export async function joinImages(
   session: Session,
   name: string,
   images: readonly string[],
   flags: IndexFlags,
 ): Promise<void> {
   const target = tagged(name)
-  const entries: IndexEntry[] = []
-  for (const image of images) entries.push(...(await broughtEntries(session, image, flags.pull === true)))
-  await write(session, target, joinEntries(entries, { replace: flags.replace === true }))
-}
-
-/** `cloudimg index add REF A…`: what the name has already, and these. */
-export async function addToIndex(
-  session: Session,
-  name: string,
-  images: readonly string[],
-  flags: IndexFlags,
-): Promise<void> {
-  const target = tagged(name)
-  const entries = [...(await storedEntries(session, name))]
+  const entries = flags.isAddition === true ? [...(await storedEntries(session, name))] : []
   for (const image of images) entries.push(...(await broughtEntries(session, image, flags.pull === true)))
   await write(session, target, joinEntries(entries, { replace: flags.replace === true }))
 }

@@ -16,7 +16,7 @@ export function addIndexCommands(program: Command, act: Act): void {
     )
     .action((reference: string, images: string[], flags: IndexFlags, command: Command) =>
       act(command, async session =>
-        (await import('../commands/image-index.ts')).createIndex(session, reference, images, flags),
+        (await import('../commands/image-index.ts')).joinImages(session, reference, images, flags),
       ),
     )
   index
@@ -27,7 +27,10 @@ export function addIndexCommands(program: Command, act: Act): void {
     .addHelpText('after', examples('cloudimg index add k3s:v1.31.4 registry.local/k3s:arm64 --replace'))
     .action((reference: string, images: string[], flags: IndexFlags, command: Command) =>
       act(command, async session =>
-        (await import('../commands/image-index.ts')).addToIndex(session, reference, images, flags),
+        (await import('../commands/image-index.ts')).joinImages(session, reference, images, {
+          ...flags,
+          isAddition: true,
+        }),
       ),
     )
   index

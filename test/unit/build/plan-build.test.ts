@@ -81,7 +81,7 @@ describe('the config of a stage on scratch', () => {
     ['ADD --checksum=main https://example.com/a.git b', '"main" is no commit'],
     [
       'ADD https://me:secret@example.com/a.git b',
-      'reading the git source "https://example.com/a.git": it has a password in it',
+      'reading the git source "https://example.com/a.git": it has credentials in it',
     ],
   ])('%s is refused', (line, message) => {
     const { diagnostics } = plan(['FROM scratch', line])
