@@ -14,6 +14,8 @@ const places = ['index', 'manifest', 'manifest-descriptor'] as const
 /** `manifest-descriptor`: the index's entry for the manifest. */
 type AnnotationPlace = (typeof places)[number]
 
+export const noAdditions: ImageAdditions = { labels: {}, annotations: [] }
+
 export interface Annotation {
   readonly place: AnnotationPlace
   /** Only of this platform's manifest. */

@@ -33,8 +33,6 @@ const options: BuildOptions = {
   compression: 'none',
   collect: 'auto',
   installer: false,
-  additions: { labels: {}, annotations: [] },
-  noCache: [],
 }
 
 /** Builds for this machine's platform and unpacks into `directory`, which must not be there yet. */

@@ -17,11 +17,10 @@ import { hostPlatform, type Platform } from '../../core/platform.ts'
 import { familiarReference, parseReference } from '../../core/reference.ts'
 import { writeFileAtomic } from '../../io/files.ts'
 import { mediaTypes } from '../../oci/descriptor.ts'
-import { systemCredentials } from '../../oci/remote/credentials.ts'
-import { remoteRepository } from '../../oci/remote/registry.ts'
 import { type BuildInput, openBuildInput, openNamedContexts } from '../build-input.ts'
 import { type BuildOutput, checkOutputs, parseOutput, writeMetadata, writeOutput } from '../build-output.ts'
 import { readConfigFile } from '../config-file.ts'
+import { remoteAccess } from '../remote-access.ts'
 import type { Session } from '../session.ts'
 
 export interface BuildFlags {
@@ -71,7 +70,8 @@ export async function build(session: Session, contextText: string, flags: BuildF
   if (flags.plan === true) {
     // Most plans name no image: those need no store.
     const open: BuildSources['images']['open'] = async (...args) => (await sources()).images.open(...args)
-    const plans = await planPlatforms(readKubefile(input.kubefile, ctx), { ...wishes, contexts }, { open }, ctx)
+    const kubefile = readKubefile(input.kubefile, ctx, { target: flags.target })
+    const plans = await planPlatforms(kubefile, { ...wishes, contexts }, { open }, ctx)
     session.answer({ plans }, () => plans.map(formatPlan).join('\n\n'))
     return
   }
@@ -147,7 +147,7 @@ async function sourcesOf(
   lock: string | undefined,
   flags: Pick<BuildFlags, 'mirror' | 'locked' | 'offline' | 'pull'>,
 ): Promise<BuildSources> {
-  const credentials = systemCredentials()
+  const access = await remoteAccess(session)
   return await openSources({
     store: await session.store(),
     contextDirectory,
@@ -155,7 +155,7 @@ async function sourcesOf(
     lock: { path: lock, locked: flags.locked === true },
     offline: flags.offline === true,
     pull: flags.pull === true,
-    openRepository: ref => remoteRepository(ref, { credentials }),
+    openRepository: ref => access.source(ref),
   })
 }
 

@@ -6,9 +6,8 @@ import { type BuildSources, openSources } from '../../build/sources.ts'
 import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { hostPlatform } from '../../core/platform.ts'
-import { systemCredentials } from '../../oci/remote/credentials.ts'
-import { remoteRepository } from '../../oci/remote/registry.ts'
 import { readConfigFile } from '../config-file.ts'
+import { remoteAccess } from '../remote-access.ts'
 import type { Session } from '../session.ts'
 import { findKubefile, lockPath, openNamedContexts, readSource } from '../build-input.ts'
 import { type BuildFlags, parseBuildArgs } from './build.ts'
@@ -32,7 +31,7 @@ export async function lock(session: Session, contextDirectory: string, flags: Lo
     })
   const kubefile = readKubefile({ filename: file, source: await readSource(file, terminal.stdin) }, ctx)
   const names = flags.update ?? []
-  const credentials = systemCredentials()
+  const access = await remoteAccess(session)
   const sources = await openSources({
     store: await session.store(),
     contextDirectory,
@@ -40,7 +39,7 @@ export async function lock(session: Session, contextDirectory: string, flags: Lo
     lock: { path, update: entry => names.some(name => isNamed(entry, name)) },
     offline: false,
     pull: false,
-    openRepository: ref => remoteRepository(ref, { credentials }),
+    openRepository: ref => access.source(ref),
   })
   await using opened = new AsyncDisposableStack()
   const wishes = {

@@ -12,6 +12,8 @@ function stages(...uses: readonly (readonly number[])[]): readonly StagePlan[] {
     steps: [],
     config: {},
     author: undefined,
+    applications: [],
+    launch: undefined,
   } as const
   return uses.map((own, number) => ({ ...common, number, uses: own }))
 }

@@ -55,24 +55,10 @@ describe('help', () => {
     expect(ran).not.toBe('')
   })
 
-  it('has examples for what people type most', () => {
-    expect(new Set(examples.map(([name]) => name))).toEqual(
-      new Set([
-        'build',
-        'index',
-        'inspect',
-        'load',
-        'lock',
-        'login',
-        'pull',
-        'push',
-        'run',
-        'save',
-        'serve',
-        'tag',
-        'unpack',
-      ]),
-    )
+  it('has examples for every command but those that need none', () => {
+    const shown = new Set(examples.flatMap(words => [words[0], words.slice(0, 2).join(' ')]))
+    const bare = new Set(['history', 'images', 'logout', 'rmi'])
+    expect(names.filter(name => !name.startsWith('_') && !shown.has(name) && !bare.has(name))).toEqual([])
   })
 })
 
