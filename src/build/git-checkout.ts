@@ -6,11 +6,11 @@ import { withFileErrors } from '../io/files.ts'
 import { run, type RunResult } from '../io/exec.ts'
 import { isFullCommit } from './git-source.ts'
 
-/** Where one repository is: an address for git, and whether this machine's own files may serve it. */
+/** Where one repository is, as git is told. */
 export interface GitPlace {
   readonly address: string
-  /** A mirror by a `file:` URL. */
-  readonly isLocal: boolean
+  /** What git may speak, to this address and to those of submodules: `https`, `file` for a mirror on this machine. */
+  readonly protocols: readonly string[]
 }
 
 /**
@@ -20,7 +20,7 @@ export interface GitPlace {
 export class Git {
   readonly #place: GitPlace
   readonly #directory: string
-  readonly #env: Readonly<Record<string, string>>
+  #env: Readonly<Record<string, string>>
 
   private constructor(place: GitPlace, directory: string) {
     this.#place = place
@@ -33,6 +33,7 @@ export class Git {
     await withFileErrors('making', directory, () => mkdir(directory, { recursive: true }))
     const git = new Git(place, directory)
     await git.#must(['init', '--quiet', '--template=', '.'], ctx)
+    git.#env = { ...git.#env, GIT_CONFIG_GLOBAL: await git.#writeConfig(ctx) }
     return git
   }
 
@@ -66,6 +67,24 @@ export class Git {
     // Addresses like ../other.git are meant from here.
     await this.#must(['remote', 'add', 'origin', this.#place.address], ctx)
     await this.#must(['submodule', '--quiet', 'update', '--init', '--recursive', '--depth=1'], ctx)
+  }
+
+  /**
+   * The user's own settings and ours behind them, as a file: git hands no others on to the repositories of submodules.
+   * Every filter that the user has set up becomes none: an attribute in the repository would have git run it.
+   */
+  async #writeConfig(ctx: Context): Promise<string> {
+    const names = ['config', '--name-only', '--get-regexp', String.raw`^filter\..*\.(smudge|process|required)$`]
+    const { stdout } = await this.#try(names, ctx)
+    const filters = stdout
+      .split('\n')
+      .filter(key => key !== '')
+      .map(key => [key, key.endsWith('.required') ? 'false' : ''] as const)
+    const included = userConfigs(this.#env).map(file => ['include.path', file] as const)
+    const lines = [...included, ...Object.entries(settings), ...filters].map(([key, value]) => configLine(key, value))
+    const path = `${this.#directory}.gitconfig`
+    await withFileErrors('writing', path, () => writeFile(path, lines.join('')))
+    return path
   }
 
   /** By its name alone where the server allows it, else with everything. */
@@ -133,9 +152,9 @@ function refNames(ref: string): readonly string[] {
   return [`refs/heads/${ref}`, `refs/tags/${ref}^{}`, `refs/tags/${ref}`, `refs/${ref}`]
 }
 
-// Variables that point git at a repository of the caller's, as in a hook, or bring settings along.
+// Variables that point git at a repository of the caller's, as in a hook.
 const notOurs =
-  /^GIT_(?:DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|NAMESPACE|PREFIX|CONFIG.*|TEMPLATE_DIR|ATTR.*)$/
+  /^GIT_(?:DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|NAMESPACE|PREFIX|CONFIG|CONFIG_PARAMETERS|TEMPLATE_DIR|ATTR_SOURCE)$/
 
 /** Settings that would change what is checked out, or run something. */
 const settings = {
@@ -147,15 +166,30 @@ const settings = {
   'core.fsmonitor': 'false',
   'core.untrackedCache': 'false',
   'init.defaultBranch': 'main',
-  'filter.lfs.smudge': '',
-  'filter.lfs.process': '',
-  'filter.lfs.required': 'false',
   'advice.detachedHead': 'false',
   'index.version': '2',
   'gc.auto': '0',
 }
 
-function gitEnvironment({ isLocal }: GitPlace): Readonly<Record<string, string>> {
+/** In the order in which git reads them; those that are not there count for nothing. */
+function userConfigs(env: Readonly<Record<string, string>>): readonly string[] {
+  const { GIT_CONFIG_GLOBAL: own, HOME: home, XDG_CONFIG_HOME: xdg } = env
+  if (own !== undefined) return [own]
+  const below = xdg ?? (home === undefined ? undefined : join(home, '.config'))
+  return [
+    ...(below === undefined ? [] : [join(below, 'git/config')]),
+    ...(home === undefined ? [] : [join(home, '.gitconfig')]),
+  ]
+}
+
+/** `section.sub.section.name` with its value, as git-config(1) has it. */
+function configLine(key: string, value: string): string {
+  const [, section = '', below, name = ''] = /^([^.]+)(?:\.(.*))?\.([^.]+)$/s.exec(key) ?? []
+  const quoted = (text: string): string => `"${text.replaceAll(/[\\"]/g, String.raw`\$&`)}"`
+  return `[${section}${below === undefined ? '' : ` ${quoted(below)}`}]\n\t${name} = ${quoted(value)}\n`
+}
+
+function gitEnvironment({ protocols }: GitPlace): Readonly<Record<string, string>> {
   const inherited = Object.entries(process.env).flatMap(([name, value]) =>
     value === undefined || notOurs.test(name) ? [] : [[name, value] as const],
   )
@@ -164,13 +198,6 @@ function gitEnvironment({ isLocal }: GitPlace): Readonly<Record<string, string>>
     ...Object.fromEntries(inherited),
     LC_ALL: 'C',
     GIT_TERMINAL_PROMPT: '0',
-    GIT_ALLOW_PROTOCOL: ['https', 'http', 'ssh', 'git', ...(isLocal ? ['file'] : [])].join(':'),
-    GIT_CONFIG_COUNT: String(Object.keys(settings).length),
-    ...Object.fromEntries(
-      Object.entries(settings).flatMap(([key, value], index) => [
-        [`GIT_CONFIG_KEY_${index}`, key],
-        [`GIT_CONFIG_VALUE_${index}`, value],
-      ]),
-    ),
+    GIT_ALLOW_PROTOCOL: protocols.join(':'),
   }
 }

@@ -75,7 +75,7 @@ async function fetchAnywhere(
   env: FetchEnvironment,
   ctx: Context,
 ): Promise<Fetched> {
-  const places = placesOf(source, env).filter(({ isLocal }) => isLocal || !env.offline)
+  const places = placesOf(source, env)
   if (places.length === 0) throw offlineErrorFor([`git ${gitLocator(source)}`])
   let failure: unknown
   for (const place of places) {
@@ -89,10 +89,17 @@ async function fetchAnywhere(
   throw failure
 }
 
-/** The repository's own address, or those that `--mirror` puts in its place. */
-function placesOf({ remote }: GitSource, { mirrors }: FetchEnvironment): readonly GitPlace[] {
-  if (!/^https?:/i.test(remote)) return [{ address: remote, isLocal: false }]
-  return rewrite(new URL(remote), mirrors).map(url => ({ address: url.href, isLocal: url.protocol === 'file:' }))
+const remoteProtocols = ['https', 'http', 'ssh', 'git']
+
+/** The repository's own address, or those that `--mirror` puts in its place; offline only what this machine has. */
+function placesOf({ remote }: GitSource, { mirrors, offline }: FetchEnvironment): readonly GitPlace[] {
+  const urls = /^https?:/i.test(remote) ? rewrite(new URL(remote), mirrors) : []
+  const addresses = urls.length === 0 ? [remote] : urls.map(url => url.href)
+  return addresses.flatMap(address => {
+    const isLocal = address.startsWith('file:')
+    if (offline && !isLocal) return []
+    return [{ address, protocols: [...(offline ? [] : remoteProtocols), ...(isLocal ? ['file'] : [])] }]
+  })
 }
 
 async function fetchFrom(

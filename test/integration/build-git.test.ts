@@ -49,7 +49,8 @@ async function makeRepositories(): Promise<void> {
   await put('work/readme', 'first\n')
   await put('work/sub/run', '#!/bin/sh\n', 0o755)
   // What git would do to files by their attributes: line ends yes, they are the repository's word; filters no.
-  await put('work/.gitattributes', '*.txt text\n*.big filter=lfs\n')
+  await put('work/.gitattributes', '*.txt text\n*.big filter=lfs\n*.own filter=own\n')
+  await put('work/x.own', 'own\n')
   await put('work/x.txt', 'a\nb\n')
   await put('work/x.big', 'pointer\n')
   await symlink('sub/run', at('work/link'))
@@ -97,12 +98,13 @@ async function build(lines: string, flags: readonly string[] = [], where = place
 }
 
 const first = [
-  '.gitattributes = *.txt text\\n*.big filter=lfs\\n',
+  '.gitattributes = *.txt text\\n*.big filter=lfs\\n*.own filter=own\\n',
   'link -> sub/run',
   'readme = first\\n',
   'sub/',
   'sub/run 0755 = #!/bin/sh\\n',
   'x.big = pointer\\n',
+  'x.own = own\\n',
   'x.txt = a\\nb\\n',
 ]
 
@@ -188,11 +190,15 @@ describe('ADD of a git repository', () => {
     await put('hooked/hooks/post-checkout', `#!/bin/sh\ntouch ${at('hook-ran')}\n`, 0o755)
     await put(
       'hooked/.gitconfig',
-      `[core]\n\thooksPath = ${home}/hooks\n\tautocrlf = true\n[filter "lfs"]\n\tsmudge = touch ${at('hook-ran')}\n`,
+      `[core]\n\thooksPath = ${home}/hooks\n\tautocrlf = true\n[filter "lfs"]\n\tsmudge = touch ${at('hook-ran')}\n` +
+        `[filter "own"]\n\tsmudge = touch ${at('hook-ran')}\n\trequired = true\n`,
     )
     const env = { GIT_DIR: at('work/.git'), GIT_INDEX_FILE: at('nothing') }
     const { tree } = await build(`ADD ${repository()}#v1 /`, [], { home, env })
     expect(treeDifferences(tree, expectedTree(first))).toEqual([])
+    // Submodules have repositories of their own.
+    const whole = await build(`ADD ${repository()} /`, [], { home, env })
+    expect(whole.tree.get('module/piece')!.size).toBe('piece\n'.length)
     await expect(readFile(at('hook-ran'))).rejects.toThrow('ENOENT')
   })
 
