@@ -8,7 +8,7 @@ import { limits } from '../io/limits.ts'
 import { CopySum } from './copy-sum.ts'
 import { type Descriptor, isIndexType, isManifestType, mediaTypes } from './descriptor.ts'
 import { countDocuments, type DocumentCount, parseIndex, parseManifest, readDocument } from './document.ts'
-import type { ByteRange, ImageSource, ImageTarget, Place } from './ends.ts'
+import type { BlobSource, ByteRange, ImageSource, ImageTarget, Place, Written } from './ends.ts'
 
 export interface CopyOptions {
   /** Only these; all where absent. One gives the plain image manifest, several a smaller index. */
@@ -165,7 +165,14 @@ async function copyBlobs(
 ): Promise<void> {
   const sum = new CopySum(ctx, options.title, blobs)
   await sum.during(async () => {
-    await each(blobs, options.concurrency ?? 4, blob => copyBlob(from, to, blob, sum, options, ctx))
+    const missing = await to.missing?.(blobs, ctx)
+    await each(blobs, options.concurrency ?? 4, async blob => {
+      await sum.blob(blob, async progress =>
+        missing?.has(blob.digest) === false
+          ? 'present'
+          : await copyBlob(from, to, blob, missing !== undefined, options, progress, ctx),
+      )
+    })
   })
 }
 
@@ -173,20 +180,20 @@ async function copyBlob(
   from: ImageSource,
   to: ImageTarget,
   blob: Descriptor,
-  sum: CopySum,
+  isMissing: boolean,
   options: CopyOptions,
+  progress: (bytes: number) => void,
   ctx: Context,
-): Promise<void> {
-  await sum.blob(blob, async progress => {
-    // What the target hashes itself need not be hashed by the source too: a range is passed on as it comes.
-    const whole = to.verifiesWrites === true ? { offset: 0 } : undefined
-    const place = options.mountFrom?.(blob) ?? from.place
-    const source = {
-      open: (range: ByteRange | undefined = whole) => from.open(blob, ctx, range),
-      ...(place === undefined ? {} : { from: place }),
-    }
-    return await to.write(blob, source, ctx, progress)
-  })
+): Promise<Written> {
+  // What the target hashes itself need not be hashed by the source too: a range is passed on as it comes.
+  const whole = to.verifiesWrites === true ? { offset: 0 } : undefined
+  const place = options.mountFrom?.(blob) ?? from.place
+  const source: BlobSource = {
+    open: (range: ByteRange | undefined = whole) => from.open(blob, ctx, range),
+    ...(place === undefined ? {} : { from: place }),
+    ...(isMissing ? { isMissing } : {}),
+  }
+  return await to.write(blob, source, ctx, progress)
 }
 
 async function writeDocuments(to: ImageTarget, node: Node, ctx: Context): Promise<void> {
