@@ -7,7 +7,7 @@ import { formatPlatform, normalisePlatform, type Platform, samePlatform } from '
 import { limits } from '../io/limits.ts'
 import { CopySum } from './copy-sum.ts'
 import { type Descriptor, isIndexType, isManifestType, mediaTypes } from './descriptor.ts'
-import { parseIndex, parseManifest, readDocument } from './document.ts'
+import { countDocuments, type DocumentCount, parseIndex, parseManifest, readDocument } from './document.ts'
 import type { BlobSource, ByteRange, ImageSource, ImageTarget, Place, Written } from './ends.ts'
 
 export interface CopyOptions {
@@ -64,11 +64,17 @@ export async function readSelected(
   ctx: Context,
 ): Promise<Node> {
   return platforms === undefined
-    ? await readGraph(from, root, ctx, 0)
+    ? await readGraph(from, root, ctx, 0, countDocuments(root))
     : await readPlatforms(from, root, platforms, name, ctx)
 }
 
-async function readGraph(from: ImageSource, descriptor: Descriptor, ctx: Context, depth: number): Promise<Node> {
+async function readGraph(
+  from: ImageSource,
+  descriptor: Descriptor,
+  ctx: Context,
+  depth: number,
+  count: DocumentCount,
+): Promise<Node> {
   if (depth > limits.indexDepth)
     throw new CloudimgError(
       'IMAGE_INVALID',
@@ -77,7 +83,8 @@ async function readGraph(from: ImageSource, descriptor: Descriptor, ctx: Context
   const bytes = await readDocument(from, descriptor, ctx)
   if (isIndexType(descriptor.mediaType)) {
     const index = parseIndex(bytes, descriptor.digest)
-    const children = await each(index.manifests, 4, child => readGraph(from, child, ctx, depth + 1))
+    index.manifests.forEach(count)
+    const children = await each(index.manifests, 4, child => readGraph(from, child, ctx, depth + 1, count))
     return { descriptor, bytes, children, blobs: [] }
   }
   if (isManifestType(descriptor.mediaType)) {
@@ -98,11 +105,12 @@ async function readPlatforms(
   name: string,
   ctx: Context,
 ): Promise<Node> {
-  if (!isIndexType(root.mediaType)) return await readGraph(from, root, ctx, 0)
+  const count = countDocuments(root)
+  if (!isIndexType(root.mediaType)) return await readGraph(from, root, ctx, 0, count)
   const bytes = await readDocument(from, root, ctx)
   const index = parseIndex(bytes, root.digest)
   const chosen = platforms.map(platform => findPlatform(index.manifests, platform, name))
-  const children = await each(chosen, 4, child => readGraph(from, child, ctx, 1))
+  const children = await each(chosen, 4, child => readGraph(from, child, ctx, 1, count))
   if (chosen.length === index.manifests.length) return { descriptor: root, bytes, children, blobs: [] }
   if (children.length === 1) return children[0]!
   return documentNode(
@@ -134,7 +142,8 @@ function documentNode(kind: { readonly mediaType: string }, bytes: Buffer, child
 export async function readReferrers(from: ImageSource, graph: Node, ctx: Context): Promise<readonly Node[]> {
   const subjects = [graph, ...graph.children].map(node => node.descriptor.digest)
   const lists = await each(subjects, 4, subject => from.referrers(subject, ctx))
-  return await each(lists.flat(), 4, descriptor => readGraph(from, descriptor, ctx, 1))
+  const count = countDocuments(graph.descriptor)
+  return await each(lists.flat(), 4, descriptor => readGraph(from, descriptor, ctx, 1, count))
 }
 
 export function uniqueBlobs(nodes: readonly Node[]): readonly Descriptor[] {
