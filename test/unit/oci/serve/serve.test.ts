@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { digestOf } from '../../../../src/core/digest.ts'
 import { mediaTypes } from '../../../../src/oci/descriptor.ts'
 import { type RunningRegistry, serveRegistry, type ServeOptions } from '../../../../src/oci/serve/serve.ts'
+import { usersOf } from '../../../../src/oci/serve/users.ts'
 import { memoryStore, type MemoryStore } from '../../../support/memory-store.ts'
 import { jsonSample, sampleImage, sampleIndex } from '../../../support/sample-image.ts'
 
@@ -310,7 +311,7 @@ describe('listings', () => {
 
 describe('who may do what', () => {
   it('asks for a user where there are users', async () => {
-    await start({ users: [{ username: 'u', password: 'p:w' }] })
+    await start({ users: usersOf([{ username: 'u', password: 'p:w' }]) })
     const anonymous = await ask('GET', '/v2/')
     expect([anonymous.status, codeOf(anonymous)]).toEqual([401, 'UNAUTHORIZED'])
     expect(anonymous.headers.get('www-authenticate')).toBe('Basic realm="cloudimg"')
