@@ -40,7 +40,7 @@ export interface RunningRegistry {
 
 /**
  * A registry over a store (distribution-spec 1.1: pull, push, discovery, management). Bytes stream through; no blob is
- * held in memory. @throws NETWORK where the address cannot be listened at.
+ * held in memory. @throws USAGE for a certificate that cannot be used; NETWORK where the address cannot be listened at.
  */
 export async function serveRegistry(options: ServeOptions): Promise<RunningRegistry> {
   const stopping = new AbortController()
@@ -54,9 +54,7 @@ export async function serveRegistry(options: ServeOptions): Promise<RunningRegis
   // A push of many gigabytes takes longer than Node's five minutes for a whole request; stalled headers still end.
   const limits = { requestTimeout: 0, keepAliveTimeout: 75_000 }
   const server =
-    options.tls === undefined
-      ? createHttpServer(limits, listener)
-      : createHttpsServer({ ...limits, ...options.tls }, listener)
+    options.tls === undefined ? createHttpServer(limits, listener) : tlsServer(options.tls, limits, listener)
   const address = await listen(server, options.host ?? '127.0.0.1', options.port ?? 0)
   const name = isIPv6(address.address) ? `[${address.address}]` : address.address
   const host = `${name}:${address.port}`
@@ -86,6 +84,21 @@ async function drained(server: Server, closed: Promise<void>, graceMs: number): 
   await Promise.race([closed, late])
   clearTimeout(timer)
   clearInterval(idle)
+}
+
+function tlsServer(
+  tls: { readonly cert: string; readonly key: string },
+  limits: { readonly requestTimeout: number; readonly keepAliveTimeout: number },
+  listener: (request: IncomingMessage, response: ServerResponse) => void,
+): Server {
+  try {
+    return createHttpsServer({ ...limits, ...tls }, listener)
+  } catch (error) {
+    throw new CloudimgError('USAGE', `serving by TLS: certificate and key cannot be used: ${reasonOf(error)}`, {
+      cause: error,
+      hint: 'give both as PEM, the key without a passphrase',
+    })
+  }
 }
 
 async function listen(server: Server, host: string, port: number): Promise<AddressInfo> {
