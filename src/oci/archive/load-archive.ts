@@ -1,0 +1,83 @@
+import type { Readable } from 'node:stream'
+import type { Context } from '../../core/context.ts'
+import type { Digest } from '../../core/digest.ts'
+import { CloudimgError } from '../../core/error.ts'
+import { formatReference, parseReference } from '../../core/reference.ts'
+import { copyImage } from '../copy.ts'
+import type { ImageTarget } from '../ends.ts'
+import type { ArchiveInput } from './archive-files.ts'
+import { wantBase } from './delta.ts'
+import { openArchive, type OpenArchiveOptions } from './open-archive.ts'
+import { checkParts, findArchives } from './parts.ts'
+
+export interface LoadedImage {
+  /** In full; the digest where the archive gives no name. */
+  readonly name: string
+  readonly digest: Digest
+}
+
+/**
+ * Brings every image of archives, layout directories or a stream to the target, by its own name. Parts of an archive may be
+ * given in any order. @throws IMAGE_NOT_FOUND for missing parts, for a delta whose base is not at the target, and where there
+ * is no image; DIGEST_MISMATCH naming a broken part; what `openArchive` and `copyImage` throw.
+ */
+export async function loadArchives(
+  input: readonly string[] | Readable,
+  target: ImageTarget,
+  options: OpenArchiveOptions,
+  ctx: Context,
+): Promise<readonly LoadedImage[]> {
+  if ('pipe' in input) return await loadOne(input, target, options, ctx)
+  const loaded: LoadedImage[] = []
+  for (const archive of await findArchives(input, ctx)) loaded.push(...(await loadFound(archive, target, options, ctx)))
+  return loaded
+}
+
+async function loadFound(
+  archive: Exclude<ArchiveInput, Readable>,
+  target: ImageTarget,
+  options: OpenArchiveOptions,
+  ctx: Context,
+): Promise<readonly LoadedImage[]> {
+  try {
+    return await loadOne(archive, target, options, ctx)
+  } catch (error) {
+    if (typeof archive !== 'string' && error instanceof CloudimgError && isAboutContent(error))
+      await checkParts(archive, ctx)
+    throw error
+  }
+}
+
+function isAboutContent({ code }: CloudimgError): boolean {
+  return [
+    'ARCHIVE_INVALID',
+    'UNSAFE_ARCHIVE',
+    'IMAGE_INVALID',
+    'DIGEST_MISMATCH',
+    'SIZE_MISMATCH',
+    'UNSUPPORTED',
+  ].includes(code)
+}
+
+async function loadOne(
+  input: ArchiveInput,
+  target: ImageTarget,
+  options: OpenArchiveOptions,
+  ctx: Context,
+): Promise<readonly LoadedImage[]> {
+  const archive = await openArchive(input, options, ctx)
+  try {
+    await wantBase(archive.what, archive.leftOut, target, ctx)
+    const loaded: LoadedImage[] = []
+    for (const image of archive.names()) {
+      const name = image.name === undefined ? undefined : formatReference(parseReference(image.name))
+      const copied = await copyImage(archive, image.name ?? image.descriptor.digest, target, name, {}, ctx)
+      loaded.push({ name: name ?? copied.digest, digest: copied.digest })
+    }
+    if (loaded.length === 0)
+      throw new CloudimgError('IMAGE_NOT_FOUND', `loading ${archive.what}: there is no image in it`)
+    return loaded
+  } finally {
+    await archive.close()
+  }
+}
