@@ -5,6 +5,7 @@ import { addArchiveCommands } from './groups/archive-commands.ts'
 import { addBuildCommands } from './groups/build-commands.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addImageCommands } from './groups/image-commands.ts'
+import { addKubefileCommands } from './groups/kubefile-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
@@ -47,6 +48,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addArchiveCommands(program, act)
   addLoginCommands(program, act)
   addBuildCommands(program, act)
+  addKubefileCommands(program, act)
   addServeCommand(program, act)
   addDeployCommands(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)

@@ -51,7 +51,7 @@ export async function build(session: Session, contextDirectory: string, flags: B
       open: async (...args: Parameters<BuildSources['images']['open']>) =>
         (await sourcesOf(session, contextDirectory, file, flags)).images.open(...args),
     }
-    const plans = await planPlatforms(readKubefile(kubefile, ctx), wishes, images, ctx)
+    const plans = await planPlatforms(readKubefile(kubefile, ctx, { target: flags.target }), wishes, images, ctx)
     session.answer({ plans }, () => plans.map(formatPlan).join('\n\n'))
     return
   }

@@ -43,7 +43,23 @@ describe('help', () => {
 
   it('has examples for what people type most', () => {
     expect(new Set(examples.map(([name]) => name))).toEqual(
-      new Set(['build', 'inspect', 'load', 'lock', 'login', 'pull', 'push', 'run', 'save', 'serve', 'tag', 'unpack']),
+      new Set([
+        'build',
+        'fmt',
+        'inspect',
+        'lint',
+        'load',
+        'lock',
+        'login',
+        'parse',
+        'pull',
+        'push',
+        'run',
+        'save',
+        'serve',
+        'tag',
+        'unpack',
+      ]),
     )
   })
 })
