@@ -117,7 +117,8 @@ async function unpack(handle: FileHandle, { offset, packed, size, most }: ZstdFr
   const { bytesRead } = await handle.read(buffer, 0, packed, offset)
   const content = await decompressFrame(buffer.subarray(0, bytesRead), {
     maxOutputLength: Math.max(1, most),
-    chunkSize: Math.max(64, size ?? Math.min(most, frameBytes)),
+    // A little more than the content: a buffer that is filled exactly is followed by another one.
+    chunkSize: (size ?? Math.min(most, frameBytes)) + 64,
     params: { [constants.ZSTD_d_windowLogMax]: 27 },
   }).catch((error: unknown) => {
     throw new CloudimgError('ARCHIVE_INVALID', `reading ${what}: broken zstd data (${reasonOf(error)})`, {

@@ -48,16 +48,20 @@ async function loadFound(
   }
 }
 
-function isAboutContent({ code }: CloudimgError): boolean {
-  return [
-    'ARCHIVE_INVALID',
-    'UNSAFE_ARCHIVE',
-    'IMAGE_INVALID',
-    'DIGEST_MISMATCH',
-    'SIZE_MISMATCH',
-    'UNSUPPORTED',
-  ].includes(code)
+/** Wrong bytes may show as anything: a blob that is missing too, unless it is one that a delta left out. */
+function isAboutContent({ code, data }: CloudimgError): boolean {
+  return contentCodes.has(code) && data.missing === undefined
 }
+
+const contentCodes: ReadonlySet<string> = new Set([
+  'ARCHIVE_INVALID',
+  'UNSAFE_ARCHIVE',
+  'IMAGE_INVALID',
+  'IMAGE_NOT_FOUND',
+  'DIGEST_MISMATCH',
+  'SIZE_MISMATCH',
+  'UNSUPPORTED',
+])
 
 async function loadOne(
   input: ArchiveInput,

@@ -73,19 +73,23 @@ export async function findArchives(
   ctx: Context,
 ): Promise<readonly (string | readonly FoundPart[])[]> {
   const lists = new Map<string, PartsList>()
-  const given = new Set<string>()
-  const whole: string[] = []
+  const named = new Set<string>()
+  const loose = new Set<string>()
   for (const path of paths) {
     const list = path.endsWith(listSuffix) ? path : await listBeside(path, paths)
-    if (list === undefined) whole.push(path)
+    if (list === undefined) loose.add(path)
     else {
       lists.set(list, lists.get(list) ?? (await readPartsList(list)))
-      if (list !== path) given.add(path)
+      if (list !== path) named.add(path)
     }
   }
   const inParts: FoundPart[][] = []
-  for (const [list, { parts }] of lists) inParts.push(await findParts(list, parts, [...given], ctx))
-  return [...whole, ...inParts]
+  for (const [list, { parts }] of lists) {
+    const found = await findParts(list, parts, [...named, ...loose], ctx)
+    for (const { file } of found) loose.delete(file)
+    inParts.push(found)
+  }
+  return [...loose, ...inParts]
 }
 
 // A part is told by its name: the first one is the beginning of a tar like any other.

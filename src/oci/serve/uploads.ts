@@ -35,7 +35,7 @@ export class Uploads {
 
   /** Ends all sessions; what they had taken is thrown away. */
   async close(): Promise<void> {
-    const sinks = [...this.#sessions.values()].map(session => session.sink?.stored)
+    const sinks = [...this.#sessions.values()].flatMap(({ sink }) => (sink === undefined ? [] : [sink.stored]))
     for (const session of this.#sessions.values()) this.#forget(session)
     await Promise.allSettled(sinks)
   }

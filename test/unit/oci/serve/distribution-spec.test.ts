@@ -121,7 +121,9 @@ const rules: readonly (readonly [
     'Determining Support',
     'MUST',
     'GET /v2/ answers 200',
-    async () => expect((await ask('GET', '/v2/')).status).toBe(200),
+    async () => {
+      expect((await ask('GET', '/v2/')).status).toBe(200)
+    },
   ],
   [
     'Determining Support',
@@ -369,7 +371,9 @@ const rules: readonly (readonly [
     'POST then PUT',
     'MUST',
     'PUT without a digest is refused',
-    async () => expect((await ask('PUT', await start(fresh()), novel())).status).toBe(400),
+    async () => {
+      expect((await ask('PUT', await start(fresh()), novel())).status).toBe(400)
+    },
   ],
   [
     'Single POST',
@@ -690,7 +694,9 @@ const rules: readonly (readonly [
     'Listing Referrers',
     'MUST',
     'a digest that is none is 400',
-    async () => expect((await ask('GET', `/v2/${fresh()}/referrers/sha256:xyz`)).status).toBe(400),
+    async () => {
+      expect((await ask('GET', `/v2/${fresh()}/referrers/sha256:xyz`)).status).toBe(400)
+    },
   ],
   [
     'Listing Referrers',
@@ -817,7 +823,9 @@ const rules: readonly (readonly [
     'Deleting Blobs',
     'MUST',
     'a blob that is not there is 404',
-    async () => expect((await ask('DELETE', `/v2/${fresh()}/blobs/${absent}`)).status).toBe(404),
+    async () => {
+      expect((await ask('DELETE', `/v2/${fresh()}/blobs/${absent}`)).status).toBe(404)
+    },
   ],
   [
     'Deleting Blobs',
@@ -896,23 +904,23 @@ describe.each([...Map.groupBy(rules, ([section]) => section)])('%s', (_section, 
   it.each(group.map(([, level, rule, check]) => [level, rule, check] as const))(
     '%s: %s',
     async (_level, _rule, check) => {
-      await check()
+      await expect(check()).resolves.toBeUndefined()
     },
   )
 })
 
 describe('_catalog, as distribution has it', () => {
   it.each([
-    ['?n=1', 200, true],
-    ['?n=0', 200, false],
-    ['?n=1000', 200, false],
-    ['?n=1001', 400, false],
-    ['?n=x', 200, false],
-  ])('%s', async (query, status, more) => {
+    ['?n=1', 200, true, 'repositories'],
+    ['?n=0', 200, false, 'repositories'],
+    ['?n=1000', 200, false, 'repositories'],
+    ['?n=1001', 400, false, 'PAGINATION_NUMBER_INVALID'],
+    ['?n=x', 200, false, 'repositories'],
+  ])('%s', async (query, status, more, said) => {
     await pushImage('catalog/a', 'v1')
     await pushImage('catalog/b', 'v1')
     const answer = await ask('GET', `/v2/_catalog${query}`)
     expect([answer.status, answer.header('link') !== null]).toEqual([status, more])
-    if (status === 400) expect(codeOf(answer)).toBe('PAGINATION_NUMBER_INVALID')
+    expect(answer.body.toString()).toContain(said)
   })
 })

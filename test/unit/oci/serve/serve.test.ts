@@ -388,7 +388,7 @@ describe('the end', () => {
     await upload.started
     await ask('GET', '/v2/')
     const closing = registry.close(60_000)
-    await expect(ask('GET', '/v2/')).rejects.toThrow()
+    await expect(ask('GET', '/v2/')).rejects.toThrow('fetch failed')
     expect(await upload.finish()).toMatch(/^HTTP\/1.1 201/)
     await closing
     expect(store.blobs.has(helloDigest)).toBe(true)
