@@ -18,7 +18,11 @@ function commandPage(): string {
   const { stdout, stderr, stdin } = process
   const program = createProgram({ stdout, stderr, stdin, env: {} }, { code: 0 })
   program.configureOutput({ getOutHelpWidth: () => helpWidth })
-  const sections = program.commands.map(command => `## cloudimg ${command.name()}\n\n${fenced(helpOf(command))}`)
+  const sections = program
+    .createHelp()
+    .visibleCommands(program)
+    .filter(command => command.name() !== 'help')
+    .map(command => `## cloudimg ${command.name()}\n\n${fenced(helpOf(command))}`)
   const codes = exitCodeMeanings.map(([code, meaning]) => `| ${code} | ${meaning} |`)
   return [
     generated,

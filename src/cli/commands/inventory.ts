@@ -2,9 +2,8 @@ import { CloudimgError } from '../../core/error.ts'
 import { familiarReference, formatReference, parseReference, type Reference } from '../../core/reference.ts'
 import { formatInventory, takeInventory } from '../../oci/archive/inventory.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
-import { systemCredentials } from '../../oci/remote/credentials.ts'
-import { remoteRepository } from '../../oci/remote/registry.ts'
 import { findImage } from '../image-argument.ts'
+import { remoteAccess } from '../remote-access.ts'
 import type { Session } from '../session.ts'
 
 export interface InventoryFlags {
@@ -40,11 +39,13 @@ async function local(session: Session, references: readonly string[]) {
   return await takeInventory(store, references.length === 0 ? await all() : named, ctx)
 }
 
-async function remote({ ctx }: Session, references: readonly string[], flags: InventoryFlags) {
+async function remote(session: Session, references: readonly string[], flags: InventoryFlags) {
+  const { ctx } = session
+  const access = await remoteAccess(session, flags.insecure === true)
   const merged = new Map<`sha256:${string}`, readonly string[]>()
   for (const reference of references) {
     const ref = parseReference(reference, undefined)
-    const repository = remoteRepository(ref, { credentials: systemCredentials(), insecure: flags.insecure === true })
+    const repository = access.repository(ref)
     const names = wantedOf(ref) ?? (await Array.fromAsync(repository.tags(ctx)))
     const images: NamedImage[] = []
     for (const name of names) {

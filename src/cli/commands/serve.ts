@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { CloudimgError } from '../../core/error.ts'
 import { withFileErrors } from '../../io/files.ts'
-import { isLoopback } from '../../io/http.ts'
+import { isLoopback } from '../../io/loopback.ts'
 import { readHtpasswd } from '../../oci/serve/htpasswd.ts'
 import { serveRegistry } from '../../oci/serve/serve.ts'
 import { serveStore } from '../../oci/serve/store-adapter.ts'

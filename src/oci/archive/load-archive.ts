@@ -66,16 +66,17 @@ const contentCodes: ReadonlySet<string> = new Set([
 async function loadOne(
   input: ArchiveInput,
   target: ImageTarget,
-  options: OpenArchiveOptions,
+  opening: OpenArchiveOptions,
   ctx: Context,
 ): Promise<readonly LoadedImage[]> {
-  const archive = await openArchive(input, options, ctx)
+  const archive = await openArchive(input, opening, ctx)
   try {
     await wantBase(archive.what, archive.leftOut, target, ctx)
     const loaded: LoadedImage[] = []
     for (const image of archive.names()) {
       const name = image.name === undefined ? undefined : formatReference(parseReference(image.name))
-      const copied = await copyImage(archive, image.name ?? image.descriptor.digest, target, name, {}, ctx)
+      const options = { title: `loading ${name ?? 'an image without a name'}` }
+      const copied = await copyImage(archive, image.name ?? image.descriptor.digest, target, name, options, ctx)
       loaded.push({ name: name ?? copied.digest, digest: copied.digest })
     }
     if (loaded.length === 0)

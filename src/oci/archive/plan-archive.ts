@@ -1,7 +1,7 @@
 import type { Context } from '../../core/context.ts'
 import type { Digest } from '../../core/digest.ts'
 import { each } from '../../core/each.ts'
-import { formatReference, type Reference } from '../../core/reference.ts'
+import { familiarReference, formatReference, type Reference } from '../../core/reference.ts'
 import type { Platform } from '../../core/platform.ts'
 import { compareBytes } from '../../io/files.ts'
 import { type Node, readReferrers, readSelected, uniqueBlobs } from '../copy.ts'
@@ -138,4 +138,9 @@ async function piecesOf(
 
 async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
   yield bytes
+}
+
+/** What people see the saving as. */
+export function savingTitle(roots: readonly ArchiveRoot[]): string {
+  return `saving ${roots.map(({ name }) => familiarReference(name)).join(', ')}`
 }

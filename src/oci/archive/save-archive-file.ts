@@ -9,7 +9,7 @@ import { tarEnd, tarPadding } from '../../io/tar.ts'
 import type { BlobReader, ImageSource } from '../ends.ts'
 import { header, type KnownEntry, lengthOf, sizeOf } from './archive-entry.ts'
 import { unpackPlainLayer, type PlainLayer } from './plain-layer.ts'
-import type { ArchiveRoot } from './plan-archive.ts'
+import { type ArchiveRoot, savingTitle } from './plan-archive.ts'
 import { type PreparedArchive, prepareArchive, saveArchive, type SaveOptions } from './save-archive.ts'
 
 /**
@@ -31,7 +31,7 @@ export async function saveArchiveFile(
     try {
       if (source.pieces === undefined) {
         await saveArchive(source, roots, createWriteStream(temporary, { flags: 'r+' }), options, ctx)
-      } else await writeArchive(await prepareArchive(source, roots, options, ctx), handle, ctx)
+      } else await writeArchive(savingTitle(roots), await prepareArchive(source, roots, options, ctx), handle, ctx)
     } finally {
       await handle.close()
     }
@@ -44,8 +44,13 @@ export async function saveArchiveFile(
   }
 }
 
-async function writeArchive({ reader, entries }: PreparedArchive, to: FileHandle, ctx: Context): Promise<void> {
-  await withTask(ctx, 'archive', async task => {
+async function writeArchive(
+  title: string,
+  { reader, entries }: PreparedArchive,
+  to: FileHandle,
+  ctx: Context,
+): Promise<void> {
+  await withTask(ctx, title, async task => {
     const known = entries.known.reduce((sum, entry) => sum + lengthOf(entry), 0)
     const packed = entries.plain.reduce((sum, { layer }) => sum + layer.size, 0)
     let done = 0

@@ -10,7 +10,7 @@ import type { Descriptor } from '../descriptor.ts'
 import type { BlobReader, ImageSource } from '../ends.ts'
 import { type ArchiveEntries, type ArchiveForm, header, listEntries, sizeOf } from './archive-entry.ts'
 import { ofSize, plainSize, unpackPlainLayer } from './plain-layer.ts'
-import { type ArchiveOptions, type ArchiveRoot, over, planArchive } from './plan-archive.ts'
+import { type ArchiveOptions, type ArchiveRoot, over, planArchive, savingTitle } from './plan-archive.ts'
 
 export interface SaveOptions extends ArchiveOptions {
   /** `hybrid` unless told: an OCI layout with docker's manifest.json beside it, for podman, containerd and docker alike. */
@@ -52,7 +52,7 @@ export async function saveArchive(
   ctx: Context,
 ): Promise<void> {
   const archive = await prepareArchive(source, roots, options, ctx)
-  await withTask(ctx, 'archive', async task => {
+  await withTask(ctx, savingTitle(roots), async task => {
     let done = 0
     const counted = async function* (): AsyncGenerator<Buffer> {
       for await (const chunk of archiveChunks(archive, ctx)) {

@@ -12,7 +12,7 @@ import type { Descriptor } from '../descriptor.ts'
 import type { BlobReader, ImageSource } from '../ends.ts'
 import { blobPath } from './blob-path.ts'
 import { deltaFile, formatDelta } from './delta.ts'
-import { type ArchiveOptions, type ArchiveRoot, ociLayout, over, planArchive } from './plan-archive.ts'
+import { type ArchiveOptions, type ArchiveRoot, ociLayout, over, planArchive, savingTitle } from './plan-archive.ts'
 
 /**
  * Writes images as an OCI image layout directory (image-spec, image-layout.md): for skopeo, umoci and others. index.json
@@ -30,7 +30,7 @@ export async function saveDirectory(
   const plan = await planArchive(source, roots, options, ctx)
   const reader = over(source, plan.documents)
   await writeFileAtomic(join(path, 'oci-layout'), ociLayout)
-  await withTask(ctx, path, async task => {
+  await withTask(ctx, savingTitle(roots), async task => {
     const total = plan.blobs.reduce((sum, blob) => sum + blob.size, 0)
     let done = 0
     await each(plan.blobs, 2, async blob => {

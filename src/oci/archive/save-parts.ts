@@ -6,7 +6,7 @@ import { fileError, statIfPresent, temporaryBeside, writeFileAtomic } from '../.
 import { writeAt } from '../../io/pieces.ts'
 import type { ImageSource } from '../ends.ts'
 import { type Part, partName, type PartsList, partsListPath, readPartsList } from './parts.ts'
-import type { ArchiveRoot } from './plan-archive.ts'
+import { type ArchiveRoot, savingTitle } from './plan-archive.ts'
 import { archiveChunks, prepareArchive, type SaveOptions } from './save-archive.ts'
 
 /**
@@ -26,7 +26,7 @@ export async function saveParts(
   const writer = new PartWriter(path, partBytes)
   try {
     const archive = await prepareArchive(source, roots, options, ctx)
-    await withTask(ctx, 'archive', async task => {
+    await withTask(ctx, savingTitle(roots), async task => {
       for await (const chunk of archiveChunks(archive, ctx)) {
         ctx.signal.throwIfAborted()
         await writer.write(chunk)
