@@ -44,7 +44,7 @@ async function remote(session: Session, references: readonly string[], flags: In
   const access = await remoteAccess(session, flags.insecure === true)
   const merged = new Map<`sha256:${string}`, readonly string[]>()
   for (const reference of references) {
-    const ref = parseReference(reference, undefined)
+    const ref = parseReference(reference, null)
     const repository = access.repository(ref)
     const names = wantedOf(ref) ?? (await Array.fromAsync(repository.tags(ctx)))
     const images: NamedImage[] = []

@@ -114,7 +114,7 @@ class LocalStore implements Store {
   }
 
   async pieces(blob: Descriptor, ctx: Context): Promise<readonly Piece[]> {
-    const found = await this.#locate(blob)
+    const found = (await this.has(blob)) ? await this.#locate(blob) : undefined
     if (found === undefined) throw new CloudimgError('IMAGE_NOT_FOUND', `opening blob ${blob.digest}: not in the store`)
     return 'file' in found
       ? await verifiedBlob(this.layout, blob.digest, blob.size, ctx)
