@@ -57,7 +57,7 @@ export async function writePieces(
   position: number,
   { onBytes, signal }: WritePieces,
 ): Promise<void> {
-  const files = new Map<string, FileHandle>()
+  const files = new OpenFiles()
   const steps = stepsOf(pieces, position)
   let failed = false
   const worker = async (): Promise<void> => {
@@ -66,10 +66,11 @@ export async function writePieces(
       if (failed) return
       try {
         signal.throwIfAborted()
-        const bytes = Buffer.isBuffer(piece)
-          ? piece
-          : await fill((buffer ??= Buffer.allocUnsafe(readSize)), await opened(files, piece.file), piece)
-        await writeAt(to, bytes, at)
+        if (Buffer.isBuffer(piece)) await writeAt(to, piece, at)
+        else {
+          const into = (buffer ??= Buffer.allocUnsafe(readSize))
+          await writeAt(to, await files.use(piece.file, from => fill(into, from, piece)), at)
+        }
       } catch (error) {
         failed = true
         throw error
@@ -82,7 +83,45 @@ export async function writePieces(
     const failure = ended.find(result => result.status === 'rejected')
     if (failure !== undefined) throw failure.reason
   } finally {
-    for (const handle of files.values()) await handle.close()
+    await files.close()
+  }
+}
+
+/** An image may have thousands of small blobs, a process some thousand open files. */
+const mostOpen = 32
+
+/** Files that are read piece by piece: open as long as others are not needed more. */
+class OpenFiles {
+  readonly #open = new Map<string, { readonly handle: Promise<FileHandle>; users: number }>()
+
+  async use<T>(file: string, work: (handle: FileHandle) => Promise<T>): Promise<T> {
+    const entry = this.#open.get(file) ?? { handle: open(file, 'r'), users: 0 }
+    this.#open.delete(file)
+    this.#open.set(file, entry)
+    entry.users++
+    try {
+      const handle = await entry.handle.catch((error: unknown) => {
+        throw fileError('reading', file, error)
+      })
+      return await work(handle)
+    } finally {
+      entry.users--
+      await this.#shrink()
+    }
+  }
+
+  async #shrink(): Promise<void> {
+    for (const [file, { handle, users }] of this.#open) {
+      if (this.#open.size <= mostOpen) return
+      if (users > 0) continue
+      this.#open.delete(file)
+      await handle.then(found => found.close()).catch(() => undefined)
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const { handle } of this.#open.values()) await handle.then(found => found.close()).catch(() => undefined)
+    this.#open.clear()
   }
 }
 
@@ -98,18 +137,6 @@ function* stepsOf(
     }
     at += piece.length
   }
-}
-
-async function opened(files: Map<string, FileHandle>, file: string): Promise<FileHandle> {
-  const present = files.get(file)
-  if (present !== undefined) return present
-  const handle = await open(file, 'r').catch((error: unknown) => {
-    throw fileError('reading', file, error)
-  })
-  const raced = files.get(file)
-  if (raced === undefined) files.set(file, handle)
-  else await handle.close()
-  return raced ?? handle
 }
 
 async function fill(buffer: Buffer, from: FileHandle, { file, offset, length }: Extent): Promise<Buffer> {

@@ -10,7 +10,7 @@ import { anonymous } from '../../src/oci/remote/credential.ts'
 import { remoteRepository } from '../../src/oci/remote/registry.ts'
 import { makeCertificates } from '../support/certificates.ts'
 import { type CloudimgServer, startCloudimgServer } from '../support/cloudimg-server.ts'
-import { cloudimg } from '../support/cloudimg.ts'
+import { cloudimg, cloudimgJson } from '../support/cloudimg.ts'
 import { attempt, must, quietContext } from '../support/command.ts'
 import {
   type ContainerdEngine,
@@ -127,11 +127,11 @@ describe('cloudimg serve with TLS, passwords and nothing to write', () => {
     await copyFile(caFile, join(certs, 'ca.crt'))
     const users = join(tools.home, 'users')
     await writeFile(users, `lab:${await hash('pass:word', 5)}\n`)
-    expect((await cloudimg(['load', '-q', '-i', layout], place())).code).toBe(0)
+    await cloudimgJson(['load', '-i', layout], place())
     const flags = ['--read-only', '--htpasswd', users, '--tls-cert', certFile, '--tls-key', keyFile]
     server = await startCloudimgServer(place(), join(tools.home, 'closed.log'), flags)
     const name = `${server.host}/lab/x:v1`
-    expect((await cloudimg(['tag', 'x:v1', name], place())).code).toBe(0)
+    await cloudimgJson(['tag', 'x:v1', name], place())
   })
   afterAll(async () => {
     await server[Symbol.asyncDispose]()

@@ -8,7 +8,7 @@ import type { ImageTarget } from '../ends.ts'
 import type { ArchiveInput } from './archive-files.ts'
 import { wantBase } from './delta.ts'
 import { openArchive, type OpenArchiveOptions } from './open-archive.ts'
-import { checkParts, findArchives } from './parts.ts'
+import { checkParts, findArchives, partsListPath } from './parts.ts'
 
 export interface LoadedImage {
   /** In full; the digest where the archive gives no name. */
@@ -42,10 +42,18 @@ async function loadFound(
   try {
     return await loadOne(archive, target, options, ctx)
   } catch (error) {
-    if (typeof archive !== 'string' && error instanceof CloudimgError && isAboutContent(error))
-      await checkParts(archive, ctx)
-    throw error
+    if (!(error instanceof CloudimgError)) throw error
+    if (typeof archive !== 'string' && isAboutContent(error)) await checkParts(archive, ctx)
+    throw typeof archive === 'string' && error.code === 'ARCHIVE_INVALID' ? asPart(archive, error) : error
   }
+}
+
+/** The first part of an archive reads like one that is cut off. */
+function asPart(path: string, error: CloudimgError): CloudimgError {
+  const whole = /^(.*)\.\d{3,}$/.exec(path)?.[1]
+  if (whole === undefined) return error
+  const hint = `a part is loaded with the list of all parts: add --input ${partsListPath(whole)}`
+  return new CloudimgError(error.code, error.message, { cause: error, hint, data: error.data })
 }
 
 /** Wrong bytes may show as anything: a blob that is missing too, unless it is one that a delta left out. */
