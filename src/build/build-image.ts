@@ -13,10 +13,10 @@ import { unusedBuildArgs } from '../kubefile/scope.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { HistoryEntry } from '../oci/image.ts'
 import type { Store } from '../oci/store/store.ts'
+import { helmRenderer } from '../workload/render-chart.ts'
 import { assembleImage, assembleIndex, timestamp } from './assemble-image.ts'
 import { baseAnnotations, baseHistory, baseLayers } from './base-layers.ts'
 import type { BaseImages } from './base-images.ts'
-import { checkImages, refuseMissingImages } from './check-images.ts'
 import { clusterLayerEntries } from './cluster-layer.ts'
 import type { BuildContext } from './context.ts'
 import { LayerMaker, type MadeLayer } from './layers/layer-maker.ts'
@@ -35,6 +35,7 @@ import { baseKey, planBuild, type PlanResult, targetStage } from './plan-build.t
 import { kubeVersionLabel } from './plan-application.ts'
 import { resolveApplications } from './resolve-applications.ts'
 import { type PlannedTree, runPlan } from './run-plan.ts'
+import { sealTree } from './seal.ts'
 import type { BuildSources } from './sources.ts'
 import type { StageConfig } from './container-config.ts'
 
@@ -54,8 +55,10 @@ export interface BuildOptions {
   /** Seconds since 1970 for every time in the image: `SOURCE_DATE_EPOCH`, 0 unless told. */
   readonly epoch: number
   readonly compression: Compression
-  /** `never`: images that the tree names are not looked for, and the image says that it is unsealed. */
+  /** `never`: images that the tree names are not brought along, and the image says that it is unsealed. */
   readonly collect: 'auto' | 'never'
+  /** Container images that cannot be had leave the image unsealed instead of failing the build; false unless told. */
+  readonly allowUnresolved?: boolean
   readonly installer: boolean
 }
 
@@ -113,7 +116,7 @@ export interface PlanWishes {
 export async function planPlatforms(
   kubefile: Kubefile,
   wishes: PlanWishes,
-  images: BaseImages,
+  images: Pick<BaseImages, 'open'>,
   ctx: Context,
 ): Promise<readonly BuildPlan[]> {
   const plans = await Promise.all(
@@ -129,7 +132,7 @@ async function planPlatform(
   kubefile: Kubefile,
   platform: Platform,
   { buildArgs, target }: PlanWishes,
-  images: BaseImages,
+  images: Pick<BaseImages, 'open'>,
   ctx: Context,
 ): Promise<PlanResult> {
   const bases = new Map<string, StageConfig>()
@@ -225,24 +228,18 @@ class PlatformBuild {
 
   async build(ctx: Context): Promise<PlatformResult> {
     const { platform } = targetStage(this.#plan)
-    const planned = await runPlan(
-      this.#plan,
-      {
-        kubefile: this.#kubefile,
-        context: this.#request.context,
-        store: this.#store,
-        sources: this.#request.sources,
-      },
-      ctx,
-    )
+    const { sources, context, options } = this.#request
+    const { collect, allowUnresolved = false } = options
+    const [shared, render] = [{ store: this.#store, sources }, helmRenderer()]
+    const collecting =
+      collect === 'never' ? {} : { collect: { kind: 'collect', render, allowMissing: allowUnresolved } as const }
+    const unsealed = await runPlan(this.#plan, { ...shared, ...collecting, kubefile: this.#kubefile, context }, ctx)
+    const { planned, ...images } = await sealTree(unsealed, { ...shared, collect, render, allowUnresolved }, ctx)
     const below = planned.base === undefined ? [] : baseLayers(planned.base)
     if (planned.layers.length === 0 && below.length === 0)
       throw new CloudimgError('CONTEXT_INVALID', 'building the image: no instruction puts anything into it')
     const specs = packLayers(planned.layers, Math.max(1, maxLayers - 1 - below.length))
-    const [layers, unsealed] = await Promise.all([
-      Promise.all(specs.map(spec => this.#maker.make(spec, ctx))),
-      this.#seal(planned, ctx),
-    ])
+    const layers = await Promise.all(specs.map(spec => this.#maker.make(spec, ctx)))
     const history = historyOf(planned, specs)
     const runtime = detectRuntime(planned.tree, planned.templates)
     const annotations: Record<string, string> = {}
@@ -261,7 +258,7 @@ class PlatformBuild {
         templates: planned.templates,
         files,
         standIn: await isStandIn(this.#store, planned.tree, ctx),
-        ...unsealed,
+        ...images,
         inherited: await inheritedMetadata(this.#store, planned.tree, ctx),
         applications,
         kubeVersion: planned.plan.config.Labels?.[kubeVersionLabel],
@@ -283,21 +280,6 @@ class PlatformBuild {
       epoch,
     })
     return { platform, manifest, config, layers: [...below, ...layers] }
-  }
-
-  async #seal(
-    planned: PlannedTree,
-    ctx: Context,
-  ): Promise<{ readonly images: readonly string[]; readonly unsealed: readonly string[] }> {
-    const { runtimeImages, missing } = await checkImages(this.#store, planned.tree, ctx)
-    if (this.#request.options.collect === 'never') {
-      return {
-        images: runtimeImages,
-        unsealed: missing.length === 0 ? [] : [`--collect=never: ${missing.length} named images are not in it`],
-      }
-    }
-    if (detectRuntime(planned.tree, planned.templates) !== undefined) refuseMissingImages(missing)
-    return { images: runtimeImages, unsealed: [] }
   }
 
   async #clusterLayer(planned: PlannedTree, metadata: Parameters<typeof clusterLayerEntries>[2]): Promise<LayerSpec> {

@@ -5,18 +5,24 @@ import type { Platform } from '../core/platform.ts'
 import type { Kubefile } from '../kubefile/ast.ts'
 import type { HistoryEntry } from '../oci/image.ts'
 import type { Store } from '../oci/store/store.ts'
+import { discoverImages } from '../workload/discover-images.ts'
+import type { RenderChart } from '../workload/render-chart.ts'
 import type { BaseImage } from './base-images.ts'
+import { collectImages } from './collect-images.ts'
 import type { BuildContext } from './context.ts'
 import { copyFrom } from './copy-rules.ts'
 import { contextSource, type CopySource, treeSource } from './copy-source.ts'
 import { findCopySources } from './find-copy-sources.ts'
-import { type LayerSpec, splitLayers } from './layers/layer-spec.ts'
+import { type LayerSpec, roomFor, splitLayers } from './layers/layer-spec.ts'
 import type { LaidTemplate } from './lay-template.ts'
 import { resolveOwner } from './owner.ts'
+import { pinImages } from './pin-images.ts'
 import type { BuildPlan, CopyStep, OwnerWish, StagePlan, Step } from './plan.ts'
 import type { BuildSources } from './sources.ts'
 import { BuildTree, type TreeEntry } from './tree.ts'
 import { readTreeText } from './tree-content.ts'
+import { unsettled } from './tree-images.ts'
+import { treeView } from './tree-view.ts'
 
 /** What a stage's steps gave, before any layer is made. */
 export interface PlannedTree {
@@ -35,7 +41,14 @@ export interface PlanInputs {
   readonly context: BuildContext
   readonly store: Store
   readonly sources: BuildSources
+  /** What `BASE rootfs` does with the images that it finds; nothing where absent. */
+  readonly collect?: CollectWish | undefined
 }
+
+export type CollectWish =
+  | { readonly kind: 'collect'; readonly render: RenderChart; readonly allowMissing: boolean }
+  /** `cloudimg lock`: only which they are. */
+  | { readonly kind: 'pin'; readonly render: RenderChart }
 
 /** Carries out the plan's stages and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
 export async function runPlan(plan: BuildPlan, inputs: PlanInputs, ctx: Context): Promise<PlannedTree> {
@@ -118,9 +131,23 @@ class StageRunner {
         return this.#add(template.entries, step.createdBy)
       }
       case 'collect':
-        // Images are looked for in the finished tree, where this line's own wish is covered too.
-        return this.#remember(step.createdBy)
+        return this.#collect(step.createdBy)
     }
+  }
+
+  async #collect(createdBy: string): Promise<void> {
+    const { store, sources, collect } = this.#inputs
+    if (collect?.kind === 'pin')
+      await pinImages(this.#tree, { store, sources, platform: this.#platform, render: collect.render }, this.#ctx)
+    if (collect?.kind !== 'collect') return this.#remember(createdBy)
+    const found = await discoverImages(treeView(store, this.#tree, this.#ctx), collect, this.#ctx)
+    const requests = await unsettled(found.requests, store, this.#tree, this.#ctx)
+    const mostLayers = roomFor((this.#start.base?.manifest.layers.length ?? 0) + this.#layers.length)
+    const { allowMissing } = collect
+    const collecting = { store, sources, platform: this.#platform, createdBy, mostLayers, allowMissing }
+    const { layers } = await collectImages(requests, this.#tree, collecting, this.#ctx)
+    if (layers.length === 0) return this.#remember(createdBy)
+    this.#addLayers(layers)
   }
 
   async #copy(step: CopyStep): Promise<void> {
@@ -179,8 +206,11 @@ class StageRunner {
   }
 
   #add(entries: readonly TreeEntry[], createdBy: string): void {
-    for (const entry of entries) this.#tree.put(entry)
-    const layers = splitLayers(entries, createdBy)
+    this.#addLayers(splitLayers(entries, createdBy))
+  }
+
+  #addLayers(layers: readonly LayerSpec[]): void {
+    for (const layer of layers) for (const entry of layer.entries) this.#tree.put(entry)
     this.#layers.push(...layers)
     this.#history.push(...layers)
   }

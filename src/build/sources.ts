@@ -14,12 +14,14 @@ import { parseMirror } from '../artifact/mirror.ts'
 import { directoryPool } from '../artifact/pool.ts'
 import { type BaseImages, type BaseImagesOptions, openBaseImages } from './base-images.ts'
 import { type TemplateLayer, templateLayer } from './lay-template.ts'
+import { type LocalImages, openLocalImages } from './local-images.ts'
 import { zstdLevel } from './layers/compress.ts'
 
 /** All that a build takes from outside, under one lock; one for all platforms. */
 export interface BuildSources {
   readonly templates: TemplateLayer
   readonly images: BaseImages
+  readonly local: LocalImages
   /** Any file by its URL, into the pool. @throws as `fetchUrl` does. */
   fetch(url: string, checksum: Digest | undefined, ctx: Context): Promise<Fetched>
   /** Writes the lock, at the end and only if it changed. */
@@ -46,10 +48,16 @@ export async function openSources(options: SourcesOptions): Promise<BuildSources
   const before = options.lock.path === undefined ? { entries: [] } : await readLock(options.lock.path)
   const lock = openLock(before, options.lock)
   const mirrors = options.mirrors.map(text => parseMirror(text, process.cwd()))
-  const env: FetchEnvironment = { pool: directoryPool(store.layout.home), lock, mirrors, offline }
+  const env: FetchEnvironment = {
+    pool: directoryPool(store.layout.home, digest => store.keep([digest])),
+    lock,
+    mirrors,
+    offline,
+  }
   return {
     templates: templateLayer(store, options.contextDirectory, env),
     images: openBaseImages({ ...options, lock }),
+    local: openLocalImages({ store, lock, contextDirectory: options.contextDirectory }),
     fetch: (url, checksum, ctx) => fetchUrl(new URL(url), env, ctx, checksum),
     finish: (wishes, ctx) => finish(options, env, before, wishes, ctx),
   }

@@ -11,7 +11,9 @@ import { addKubefileCommands } from './groups/kubefile-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
 import { addRegistryCommands } from './groups/registry-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
+import { addStoreCommands } from './groups/store-commands.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
+import { addWorkloadCommands } from './groups/workload-commands.ts'
 import type { Act } from './options.ts'
 import { type GlobalOptions, runSession } from './session.ts'
 import type { Terminal } from './terminal.ts'
@@ -54,7 +56,9 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addBuildCommands(program, act)
   addKubefileCommands(program, act)
   addServeCommand(program, act)
+  addStoreCommands(program, act)
   addDeployCommands(program, act)
+  addWorkloadCommands(program, act)
   addClusterCommands(program, act)
   addDeleteCommand(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)

@@ -15,6 +15,11 @@ export const largeFile = 4 * MiB
 /** docker refuses 125 layers; 100 leaves room for those who build on top. */
 export const maxLayers = 100
 
+/** How many more layers the image may have; the last one of a cluster image is not counted among them. */
+export function roomFor(layers: number): number {
+  return maxLayers - 1 - layers
+}
+
 function isLarge(entry: TreeEntry): entry is TreeFile {
   return entry.type === 'file' && entry.size >= largeFile
 }

@@ -28,6 +28,7 @@ export interface BuildFlags {
   readonly offline?: boolean
   readonly compression: Compression
   readonly collect: 'auto' | 'never'
+  readonly allowUnresolved?: boolean
   readonly installer: boolean
   readonly plan?: boolean
   readonly target?: string
@@ -61,6 +62,7 @@ export async function build(session: Session, contextDirectory: string, flags: B
     epoch: sourceDateEpoch(terminal.env),
     compression: flags.compression,
     collect: flags.collect,
+    allowUnresolved: flags.allowUnresolved === true,
     installer: flags.installer,
   }
   const result = await buildImage({ kubefile, context, ...wishes, tags, sources, options }, store, ctx)

@@ -5,6 +5,7 @@ import { isLoopback } from '../../io/loopback.ts'
 import { readHtpasswd } from '../../oci/serve/htpasswd.ts'
 import { serveRegistry } from '../../oci/serve/serve.ts'
 import { serveStore } from '../../oci/serve/store-adapter.ts'
+import { openStore } from '../../oci/store/store.ts'
 import type { Session } from '../session.ts'
 
 export interface ServeFlags {
@@ -19,13 +20,17 @@ export interface ServeFlags {
 /** How long clients may finish what they began when the registry is told to stop. */
 const graceMs = 30_000
 
+/** A client that pushes has named what it pushed after this, or gc may have it. */
+const pushMs = 60 * 60_000
+
 /** `cloudimg serve`: the local store as a registry, until it is interrupted. */
 export async function serve(session: Session, flags: ServeFlags): Promise<void> {
   const { ctx } = session
   const tls = await readTls(flags)
   const users = flags.htpasswd === undefined ? undefined : await readHtpasswd(flags.htpasswd)
+  const store = await openStore((await session.store()).layout.home, { forgetMs: pushMs })
   const registry = await serveRegistry({
-    store: serveStore(await session.store()),
+    store: serveStore(store),
     host: flags.host,
     port: flags.port,
     readOnly: flags.readOnly,

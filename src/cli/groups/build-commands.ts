@@ -22,10 +22,11 @@ export function addBuildCommands(program: Command, act: Act): void {
         .default('zstd'),
     )
     .addOption(
-      new Option('--collect <when>', 'never: do not seal the container images that the tree names')
+      new Option('--collect <when>', 'never: do not bring along the container images that the tree names')
         .choices(['auto', 'never'])
         .default('auto'),
     )
+    .option('--allow-unresolved', 'build although container images cannot be had or looked for; Metadata says so')
     .option('--no-installer', 'leave scripts/cloudimg-node out of the image')
     .option('--target <stage>', 'the stage to build, by name or number; the last one unless told')
     .option('--pull', 'ask the registry for images that the lock does not pin, also where the store has them')

@@ -120,7 +120,7 @@ async function* unpacked(input: Readable, what: string): AsyncGenerator<Buffer> 
   const { compression, body } = await detectCompression(counted(input))
   for await (const chunk of decompress(body, compression, what)) {
     written += chunk.length
-    const allowed = Math.min(limits.archiveBytes, 64 * MiB + read * limits.decompressionRatio)
+    const allowed = Math.min(limits.archiveBytes, limits.decompressionFreeBytes + read * limits.decompressionRatio)
     if (written > allowed) throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: it unpacks to too many bytes`)
     yield chunk
   }
@@ -151,7 +151,10 @@ async function indexTar(extents: readonly Extent[], what: string, ctx: Context):
     for await (const entry of readTar(source, what)) {
       ctx.signal.throwIfAborted()
       const path = normalise(entry.path)
-      if (path === undefined) continue
+      if (path === undefined)
+        throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: the path "${entry.path}" leads outside`)
+      if (files.has(path) && documents.has(path))
+        throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: "${path}" is in it twice`)
       if (entry.type === 'file') {
         const at = cutPieces(extents, entry.contentOffset, entry.size) as Extent[]
         files.set(path, { extents: at, size: entry.size })
@@ -170,10 +173,13 @@ async function indexTar(extents: readonly Extent[], what: string, ctx: Context):
   return files
 }
 
-/** Undefined for a path that leads outside; it names nothing that we look for. */
+/** Read by others too: two of a name are two archives, depending on who reads. */
+const documents: ReadonlySet<string> = new Set(['index.json', 'manifest.json', 'oci-layout'])
+
+/** Undefined for a path that leads outside. Nothing is unpacked here; but who wrote that meant no good. */
 function normalise(path: string): string | undefined {
   const plain = posix.normalize(path).replace(/\/$/, '')
-  return plain.startsWith('../') || plain === '..' || plain.startsWith('/') ? undefined : plain
+  return plain.startsWith('../') || plain === '..' ? undefined : plain.replace(/^\/+/, '')
 }
 
 function follow(

@@ -83,6 +83,7 @@ export async function listForDocker(
   }
 }
 
+// Undefined where docker could make nothing of it: an artifact, or layers that are no tars.
 async function imageForDocker(
   reader: BlobReader,
   root: Descriptor,

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { MiB } from '../../core/bytes.ts'
 import type { Context } from '../../core/context.ts'
 import type { Digest } from '../../core/digest.ts'
 import { CloudimgError } from '../../core/error.ts'
@@ -41,7 +40,7 @@ export async function* unpackPlainLayer(
   ctx: Context,
 ): AsyncGenerator<Buffer> {
   const what = `layer ${layer.digest}`
-  const allowed = 64 * MiB + layer.size * limits.decompressionRatio
+  const allowed = limits.decompressionFreeBytes + layer.size * limits.decompressionRatio
   const found = await framesOf(reader, layer, ctx)
   const chunks =
     found === undefined

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import type { Context } from '../../core/context.ts'
 import type { Digest } from '../../core/digest.ts'
+import { withFileErrors } from '../../io/files.ts'
 import { digestMismatch } from '../../io/hash.ts'
 import { type Piece, readPieces } from '../../io/pieces.ts'
 import { blobPath, recipePath, type StoreLayout } from './layout.ts'
@@ -11,7 +12,9 @@ import { isSealed, sealUnchanged, verifyAndSeal } from './seal.ts'
 /** Where a blob's bytes lie on disk. They are right: sealed, or read and hashed now. @throws DIGEST_MISMATCH. */
 export async function verifiedBlob(layout: StoreLayout, digest: Digest, size: number, ctx: Context): Promise<Piece[]> {
   const file = blobPath(layout, digest)
-  if (!isSealed(await stat(file, { bigint: true }), digest)) await verifyAndSeal(file, digest, ctx.signal)
+  await withFileErrors('reading', file, async () => {
+    if (!isSealed(await stat(file, { bigint: true }), digest)) await verifyAndSeal(file, digest, ctx.signal)
+  })
   return [{ file, offset: 0, length: size }]
 }
 
@@ -30,7 +33,7 @@ export async function verifiedRecipe(
   const parts = new Set(recipe.segments.flatMap(segment => ('inline' in segment ? [] : [segment.blob])))
   for (const part of parts) await verifiedBlob(layout, part, 0, ctx)
   const path = recipePath(layout, digest)
-  const before = await stat(path, { bigint: true })
+  const before = await withFileErrors('reading', path, () => stat(path, { bigint: true }))
   if (isSealed(before, digest)) return pieces
   const hash = createHash('sha256')
   for await (const chunk of readPieces(pieces)) {
