@@ -19,6 +19,7 @@ import { baseAnnotations, baseHistory, baseLayers } from './base-layers.ts'
 import type { BaseImages } from './base-images.ts'
 import { clusterLayerEntries } from './cluster-layer.ts'
 import type { BuildContext } from './context.ts'
+import { annotationsOf, type ImageAdditions, noAdditions } from './image-additions.ts'
 import { LayerMaker, type MadeLayer } from './layers/layer-maker.ts'
 import { type LayerSpec, maxLayers, packLayers, splitLayers } from './layers/layer-spec.ts'
 import type { Compression } from './layers/compress.ts'
@@ -30,6 +31,8 @@ import {
   isArtifactPath,
   isStandIn,
 } from './metadata.ts'
+import type { NamedContexts } from './named-context.ts'
+import { freshStages, type NoCache } from './no-cache.ts'
 import type { BuildPlan } from './plan.ts'
 import { baseKey, planBuild, type PlanResult, targetStage } from './plan-build.ts'
 import { kubeVersionLabel } from './plan-application.ts'
@@ -37,11 +40,13 @@ import { resolveApplications } from './resolve-applications.ts'
 import { type PlannedTree, runPlan } from './run-plan.ts'
 import { sealTree } from './seal.ts'
 import type { BuildSources } from './sources.ts'
-import type { StageConfig } from './container-config.ts'
+import { type StageConfig, withLabels } from './container-config.ts'
 
 export interface BuildRequest {
   readonly kubefile: { readonly filename: string; readonly source: string }
   readonly context: BuildContext
+  /** What `--build-context` names; none unless told. */
+  readonly contexts?: NamedContexts
   readonly platforms: readonly Platform[]
   readonly buildArgs: Readonly<Record<string, string>>
   readonly tags: readonly Reference[]
@@ -60,6 +65,10 @@ export interface BuildOptions {
   /** Container images that cannot be had leave the image unsealed instead of failing the build; false unless told. */
   readonly allowUnresolved?: boolean
   readonly installer: boolean
+  /** Labels and annotations of the command line; none unless told. */
+  readonly additions?: ImageAdditions
+  /** What is made anew whatever an earlier build left; nothing unless told. */
+  readonly noCache?: NoCache
 }
 
 export interface BuiltPlatform {
@@ -107,6 +116,7 @@ export interface PlanWishes {
   readonly buildArgs: Readonly<Record<string, string>>
   /** The stage that becomes the image; the last one unless told. */
   readonly target?: string | undefined
+  readonly contexts?: NamedContexts
 }
 
 /**
@@ -131,13 +141,13 @@ export async function planPlatforms(
 async function planPlatform(
   kubefile: Kubefile,
   platform: Platform,
-  { buildArgs, target }: PlanWishes,
+  { buildArgs, target, contexts = new Map() }: PlanWishes,
   images: Pick<BaseImages, 'open'>,
   ctx: Context,
 ): Promise<PlanResult> {
   const bases = new Map<string, StageConfig>()
   for (;;) {
-    const request = { platform, buildPlatform: hostPlatform(), buildArgs, bases }
+    const request = { platform, buildPlatform: hostPlatform(), buildArgs, bases, contexts }
     const result = planBuild(kubefile, { ...request, ...(target === undefined ? {} : { target }) })
     if (result.missing.length === 0 || result.diagnostics.length > 0) return result
     for (const name of result.missing) {
@@ -166,13 +176,17 @@ export async function buildImage(request: BuildRequest, store: Store, ctx: Conte
     plans.map(plan => new PlatformBuild(plan, kubefile, request, store, maker)),
     ctx,
   )
-  const index = await assembleIndex(
-    store,
-    built.map(image => image.manifest),
-    {},
+  const { annotations } = request.options.additions ?? noAdditions
+  const entries = built.map(({ manifest, platform }) =>
+    withAnnotations(manifest, annotationsOf(annotations, 'manifest-descriptor', platform)),
   )
+  const index = await assembleIndex(store, entries, annotationsOf(annotations, 'index'))
   for (const tag of request.tags) await store.tag(formatReference(tag), index, ctx)
   return { index: index.digest, platforms: built.map(describePlatform) }
+}
+
+function withAnnotations(descriptor: Descriptor, annotations: Readonly<Record<string, string>>): Descriptor {
+  return Object.keys(annotations).length === 0 ? descriptor : { ...descriptor, annotations }
 }
 
 function warnOfUnusedArgs(kubefile: Kubefile, buildArgs: Readonly<Record<string, string>>, ctx: Context): void {
@@ -228,12 +242,23 @@ class PlatformBuild {
 
   async build(ctx: Context): Promise<PlatformResult> {
     const { platform } = targetStage(this.#plan)
-    const { sources, context, options } = this.#request
-    const { collect, allowUnresolved = false } = options
+    const { sources, context, contexts = new Map(), options } = this.#request
+    const { collect, allowUnresolved = false, noCache = [] } = options
     const [shared, render] = [{ store: this.#store, sources }, helmRenderer()]
     const collecting =
       collect === 'never' ? {} : { collect: { kind: 'collect', render, allowMissing: allowUnresolved } as const }
-    const unsealed = await runPlan(this.#plan, { ...shared, ...collecting, kubefile: this.#kubefile, context }, ctx)
+    const unsealed = await runPlan(
+      this.#plan,
+      {
+        ...shared,
+        ...collecting,
+        kubefile: this.#kubefile,
+        context,
+        contexts,
+        isFresh: freshStages(noCache, this.#kubefile),
+      },
+      ctx,
+    )
     const { planned, ...images } = await sealTree(unsealed, { ...shared, collect, render, allowUnresolved }, ctx)
     const below = planned.base === undefined ? [] : baseLayers(planned.base)
     if (planned.layers.length === 0 && below.length === 0)
@@ -269,14 +294,18 @@ class PlatformBuild {
       annotations['io.cloudimg.runtime'] = runtime
       if (metadata.version !== undefined) annotations['io.cloudimg.runtime.version'] = metadata.version
     }
-    const { epoch } = this.#request.options
+    const { epoch, additions = noAdditions } = this.#request.options
     const { manifest, config } = await assembleImage(this.#store, {
       platform,
-      config: planned.plan.config,
+      config: withLabels(planned.plan.config, additions.labels),
       author: planned.plan.author,
       history: [...baseHistory(planned.base), ...history.map(entry => ({ created: timestamp(epoch), ...entry }))],
       layers: [...below, ...layers],
-      annotations: { ...annotations, ...baseAnnotations(planned.base) },
+      annotations: {
+        ...annotations,
+        ...baseAnnotations(planned.base),
+        ...annotationsOf(additions.annotations, 'manifest', platform),
+      },
       epoch,
     })
     return { platform, manifest, config, layers: [...below, ...layers] }

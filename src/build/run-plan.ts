@@ -16,9 +16,11 @@ import { findCopySources } from './find-copy-sources.ts'
 import { type LayerSpec, roomFor, splitLayers } from './layers/layer-spec.ts'
 import type { LaidTemplate } from './lay-template.ts'
 import { resolveOwner } from './owner.ts'
+import type { NamedContexts } from './named-context.ts'
 import { pinImages } from './pin-images.ts'
 import type { BuildPlan, CopyStep, OwnerWish, StagePlan, Step } from './plan.ts'
 import type { BuildSources } from './sources.ts'
+import { scheduleStages } from './stage-schedule.ts'
 import { BuildTree, type TreeEntry } from './tree.ts'
 import { readTreeText } from './tree-content.ts'
 import { unsettled } from './tree-images.ts'
@@ -39,6 +41,9 @@ export interface PlannedTree {
 export interface PlanInputs {
   readonly kubefile: Kubefile
   readonly context: BuildContext
+  readonly contexts: NamedContexts
+  /** Whether `--no-cache` speaks of the stage: what it makes is made anew. */
+  readonly isFresh: (stage: StagePlan) => boolean
   readonly store: Store
   readonly sources: BuildSources
   /** What `BASE rootfs` does with the images that it finds; nothing where absent. */
@@ -50,15 +55,21 @@ export type CollectWish =
   /** `cloudimg lock`: only which they are. */
   | { readonly kind: 'pin'; readonly render: RenderChart }
 
-/** Carries out the plan's stages and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
+/** Carries out the plan's stages, side by side, and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
 export async function runPlan(plan: BuildPlan, inputs: PlanInputs, ctx: Context): Promise<PlannedTree> {
-  const done = new Map<number, PlannedTree>()
-  for (const stage of plan.stages) {
-    const runner = new StageRunner(await begin(stage, done, inputs, ctx), done, inputs, ctx)
-    for (const step of stage.steps) await located(inputs.kubefile, step, () => runner.run(step))
-    done.set(stage.number, runner.result())
-  }
+  const done = await scheduleStages<PlannedTree>(plan.stages, (...stage) => runStage(inputs, ...stage), ctx)
   return done.get(plan.stages.at(-1)!.number)!
+}
+
+async function runStage(
+  inputs: PlanInputs,
+  stage: StagePlan,
+  done: ReadonlyMap<number, PlannedTree>,
+  ctx: Context,
+): Promise<PlannedTree> {
+  const runner = new StageRunner(await begin(stage, done, inputs, ctx), done, inputs, ctx)
+  for (const step of stage.steps) await located(inputs.kubefile, step, () => runner.run(step))
+  return runner.result()
 }
 
 async function begin(
@@ -164,6 +175,11 @@ class StageRunner {
     switch (origin.from) {
       case 'context':
         return contextSource(this.#inputs.context)
+      case 'named': {
+        const context = this.#inputs.contexts.get(origin.name)
+        if (context?.kind !== 'directory') throw new CloudimgError('BUG', `no context "${origin.name}"`)
+        return contextSource(context.context)
+      }
       case 'stage': {
         const { tree, plan } = this.#done.get(origin.stage)!
         return treeSource(tree, `stage "${plan.name ?? plan.number}"`)
@@ -209,8 +225,10 @@ class StageRunner {
     this.#addLayers(splitLayers(entries, createdBy))
   }
 
-  #addLayers(layers: readonly LayerSpec[]): void {
-    for (const layer of layers) for (const entry of layer.entries) this.#tree.put(entry)
+  #addLayers(specs: readonly LayerSpec[]): void {
+    for (const layer of specs) for (const entry of layer.entries) this.#tree.put(entry)
+    const isFresh = this.#inputs.isFresh(this.#start.plan)
+    const layers = specs.map(spec => (isFresh ? { ...spec, isFresh } : spec))
     this.#layers.push(...layers)
     this.#history.push(...layers)
   }

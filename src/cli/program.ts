@@ -7,6 +7,7 @@ import { addClusterCommands } from './groups/cluster-commands.ts'
 import { addDeleteCommand } from './groups/delete-command.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addImageCommands } from './groups/image-commands.ts'
+import { addIndexCommands } from './groups/index-commands.ts'
 import { addKubefileCommands } from './groups/kubefile-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
 import { addRegistryCommands } from './groups/registry-commands.ts'
@@ -49,6 +50,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
     outcome.code = await runSession(terminal, command.optsWithGlobals<GlobalOptions>(), action)
   }
   addImageCommands(program, act)
+  addIndexCommands(program, act)
   addTransferCommands(program, act)
   addArchiveCommands(program, act)
   addLoginCommands(program, act)

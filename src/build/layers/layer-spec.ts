@@ -7,6 +7,8 @@ export interface LayerSpec {
   readonly entries: readonly TreeEntry[]
   /** `created_by` of its history entry: the instruction as written. */
   readonly createdBy: string
+  /** It is made whatever an earlier build left. */
+  readonly isFresh?: boolean
 }
 
 /** From this size on a file is a layer of its own, so that what does not change is not sent again. */
@@ -69,5 +71,6 @@ function join(a: LayerSpec, b: LayerSpec): LayerSpec {
   return {
     entries: [...entries.values()].sort((x, y) => compareBytes(x.path, y.path)),
     createdBy: a.createdBy === b.createdBy ? a.createdBy : `${a.createdBy}; ${b.createdBy}`,
+    isFresh: a.isFresh === true || b.isFresh === true,
   }
 }
