@@ -6,6 +6,7 @@ import type { Context } from '../../core/context.ts'
 import type { Digest } from '../../core/digest.ts'
 import { Refusal, sendEmpty } from './answer.ts'
 import { bringBack, type Exchange, refuseMethod, refuseWrites, wantDigest } from './exchange.ts'
+import { checkRepository } from './route.ts'
 import type { ServeStore } from './serve-store.ts'
 
 interface Session {
@@ -132,10 +133,11 @@ export class Uploads {
   }
 }
 
-/** Without `from` any repository will do; from one it was deleted from nothing is mounted. */
+/** Without `from` any repository will do; from one it was deleted from nothing is mounted. @throws Refusal NAME_INVALID. */
 async function canMount(exchange: Exchange, digest: Digest): Promise<boolean> {
   const { store, ctx, host, url } = exchange
   const from = url.searchParams.get('from')
+  if (from !== null) checkRepository(from)
   if (from !== null && (await store.isDeleted({ host, repository: from }, digest, ctx))) return false
   return (await store.sizeOf(digest, ctx)) !== undefined
 }
