@@ -485,6 +485,16 @@ const rules: readonly (readonly [
   ],
   [
     'Mounting a blob from another repository',
+    'MUST',
+    'a `from` that is no name is NAME_INVALID, and leads nowhere',
+    async () => {
+      const digest = await pushBlob(fresh(), novel())
+      const answer = await ask('POST', `/v2/${fresh()}/blobs/uploads/?mount=${digest}&from=../../../etc`)
+      expect([answer.status, codeOf(answer)]).toEqual([400, 'NAME_INVALID'])
+    },
+  ],
+  [
+    'Mounting a blob from another repository',
     'MAY',
     'a mount needs no `from`',
     async () => {
