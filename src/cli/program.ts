@@ -9,6 +9,7 @@ import { addImageCommands } from './groups/image-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
+import { addViewCommands } from './groups/view-commands.ts'
 import type { Act } from './options.ts'
 import { type GlobalOptions, runSession } from './session.ts'
 import type { Terminal } from './terminal.ts'
@@ -51,6 +52,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addServeCommand(program, act)
   addDeployCommands(program, act)
   addClusterCommands(program, act)
+  addViewCommands(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)
   return program
 }

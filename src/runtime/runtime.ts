@@ -61,6 +61,12 @@ export interface Inherited {
   readonly tlsSans: readonly string[]
 }
 
+export interface Certificate {
+  readonly path: string
+  /** Milliseconds since 1970. */
+  readonly endsAt: number
+}
+
 export interface UpgradeOptions {
   /** From the version that runs; only then a node may go back. */
   readonly sameMinor: boolean
@@ -123,6 +129,8 @@ export interface Runtime {
   nodes(server: ReadonlyHost, ctx: Context): Promise<readonly Member[]>
   /** The names of the images that a node has: tags and digests, in full. */
   images(node: ReadonlyHost, ctx: Context): Promise<readonly string[]>
+  /** The node's own certificates, without authorities. */
+  certificates(node: ReadonlyHost, ctx: Context): Promise<readonly Certificate[]>
   /** A kubeconfig that works from elsewhere. */
   kubeconfig(server: ReadonlyHost, address: string, ctx: Context): Promise<string>
 }

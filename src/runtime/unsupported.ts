@@ -31,6 +31,7 @@ export function undeployable(name: RuntimeName): Runtime {
     reset: refuse,
     nodes: refuse,
     images: refuse,
+    certificates: refuse,
     kubeconfig: refuse,
   }
 }

@@ -52,6 +52,9 @@ export class SimHost implements Host {
   /** Whatever k3s is switched to, its node is never Ready. */
   isBroken = false
   isOff = false
+  /** What its certificates and changed files are, as the product's scripts print them. */
+  certificates = ''
+  drift: readonly string[] = []
   /** Further lines of facts; a later line of the same key does not overrule. */
   extraFacts: readonly string[] = []
   /** Loses what is in memory at the next installer verb, as a power cut in the middle of it. */
@@ -238,6 +241,10 @@ export class SimHost implements Host {
         return yes(unit?.active !== true)
       case 'host-clean':
         return yes(!['node', 'owned', 'rootfs'].some(left => this.#exists(`/var/lib/cloudimg/${left}`)))
+      case 'certificates':
+        return ok(this.certificates)
+      case 'drift':
+        return ok(this.drift.map(path => `${path}\n`).join(''))
       case 'node-away':
         return yes(this.#look(args).code !== 0)
       case 'drained': {
@@ -346,6 +353,8 @@ export class SimHost implements Host {
         if (unit !== undefined) unit.enabled = unit.active = third === 'start-unit'
         this.change(third)
         return ok()
+      case 'insist':
+        return this.#k3s(rest.slice(5))
       case 'mirror-line':
         return this.#mirror(rest[0]!, rest[1]!, input)
       case 'forget-operation':

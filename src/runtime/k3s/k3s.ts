@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { HoleSource, PlannedNode, Runtime } from '../runtime.ts'
+import { readCertificates } from './certificates.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { findSecret, type Secret } from './config.ts'
 import { readImages, readKubeconfig, readNodes } from './observe.ts'
@@ -33,6 +34,7 @@ export const k3s: Runtime = {
   reset: resetSteps,
   nodes: readNodes,
   images: readImages,
+  certificates: readCertificates,
   kubeconfig: readKubeconfig,
 }
 

@@ -80,15 +80,18 @@ function holdStep(node: PlannedNode): DeployStep {
   }
 }
 
+// With a server goes an etcd member, perhaps the leader: the others need a moment, and what was asked meanwhile may fail.
+const insistScript = `for try in 1 2 3 4 5 6; do "$@" && exit 0; sleep 5; done; exit 1`
+
 function deleteStep(node: Pick<PlannedNode, 'name' | 'host'>, via: PlannedNode): DeployStep {
   const argv = kubectl(['delete', 'node', node.name, '--ignore-not-found', '--timeout=180s'], 210)
+  const insist: Op = { op: 'exec', argv: ['sh', '-c', insistScript, 'insist', ...argv] }
   return {
     id: `delete/${node.host}`,
     host: via.host,
     sentence: `delete node "${node.name}" from the cluster`,
     do: [
-      { op: 'exec', argv },
-      // With a server goes an etcd member, perhaps the leader: the others need a moment.
+      insist,
       {
         op: 'wait',
         until: isUnknown(node.name, via),

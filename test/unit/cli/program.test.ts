@@ -43,7 +43,7 @@ describe('help', () => {
 
   it('has examples for what people type most', () => {
     const image = ['build', 'inspect', 'load', 'lock', 'login', 'pull', 'push', 'save', 'serve', 'tag', 'unpack']
-    const cluster = ['run', 'join', 'delete', 'replace', 'upgrade', 'reset']
+    const cluster = ['run', 'join', 'delete', 'replace', 'upgrade', 'reset', 'status', 'exec', 'kubeconfig']
     expect(new Set(examples.map(([name]) => name))).toEqual(new Set([...image, ...cluster]))
   })
 })
