@@ -4,9 +4,12 @@ import { exitCodeMeanings } from './exit-code.ts'
 import { addArchiveCommands } from './groups/archive-commands.ts'
 import { addBuildCommands } from './groups/build-commands.ts'
 import { addClusterCommands } from './groups/cluster-commands.ts'
+import { addDeleteCommand } from './groups/delete-command.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addImageCommands } from './groups/image-commands.ts'
+import { addKubefileCommands } from './groups/kubefile-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
+import { addRegistryCommands } from './groups/registry-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
 import { addViewCommands } from './groups/view-commands.ts'
@@ -48,11 +51,14 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addTransferCommands(program, act)
   addArchiveCommands(program, act)
   addLoginCommands(program, act)
+  addRegistryCommands(program, act)
   addBuildCommands(program, act)
+  addKubefileCommands(program, act)
   addServeCommand(program, act)
   addDeployCommands(program, act)
   addClusterCommands(program, act)
   addViewCommands(program, act)
+  addDeleteCommand(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)
   return program
 }

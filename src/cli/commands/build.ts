@@ -13,9 +13,8 @@ import { familiarReference, parseReference } from '../../core/reference.ts'
 import { limits } from '../../io/limits.ts'
 import { statIfPresent, withFileErrors } from '../../io/files.ts'
 import { mediaTypes } from '../../oci/descriptor.ts'
-import { systemCredentials } from '../../oci/remote/credentials.ts'
-import { remoteRepository } from '../../oci/remote/registry.ts'
 import { readConfigFile } from '../config-file.ts'
+import { remoteAccess } from '../remote-access.ts'
 import type { Session } from '../session.ts'
 
 export interface BuildFlags {
@@ -51,7 +50,7 @@ export async function build(session: Session, contextDirectory: string, flags: B
       open: async (...args: Parameters<BuildSources['images']['open']>) =>
         (await sourcesOf(session, contextDirectory, file, flags)).images.open(...args),
     }
-    const plans = await planPlatforms(readKubefile(kubefile, ctx), wishes, images, ctx)
+    const plans = await planPlatforms(readKubefile(kubefile, ctx, { target: flags.target }), wishes, images, ctx)
     session.answer({ plans }, () => plans.map(formatPlan).join('\n\n'))
     return
   }
@@ -81,7 +80,7 @@ async function sourcesOf(
   file: string,
   flags: Pick<BuildFlags, 'mirror' | 'lockFile' | 'locked' | 'offline' | 'pull'>,
 ): Promise<BuildSources> {
-  const credentials = systemCredentials()
+  const access = await remoteAccess(session)
   return await openSources({
     store: await session.store(),
     contextDirectory,
@@ -89,7 +88,7 @@ async function sourcesOf(
     lock: { path: lockPath(file, flags.lockFile), locked: flags.locked === true },
     offline: flags.offline === true,
     pull: flags.pull === true,
-    openRepository: ref => remoteRepository(ref, { credentials }),
+    openRepository: ref => access.source(ref),
   })
 }
 

@@ -15,7 +15,6 @@ import { Option } from 'commander'
 /** Commands on a cluster that exists. */
 export function addClusterCommands(program: Command, act: Act): void {
   addJoin(program, act)
-  addDelete(program, act)
   addReplace(program, act)
   addUpgrade(program, act)
   addReset(program, act)
@@ -41,26 +40,6 @@ function addJoin(program: Command, act: Act): void {
     )
     .action((reference: string, flags: NodeFlags & ChoiceFlags & MasterFlags, command: Command) =>
       act(command, async session => (await load()).join(session, reference, withMasters(flags))),
-    )
-}
-
-function addDelete(program: Command, act: Act): void {
-  const command = program
-    .command('delete <hosts...>')
-    .description('take nodes out of the cluster: drained, forgotten, uninstalled')
-    .option('--force-unreachable <host>', 'do without this host; what shall leave is forgotten only', gather)
-    .option('--confirm <cluster>', 'the cluster’s name, instead of typing it')
-  addActionOptions(addReachOptions(addChoiceOptions(command)))
-    .addHelpText(
-      'after',
-      examples(
-        'cloudimg delete node4',
-        'cloudimg delete 10.0.0.3 --confirm c-0123456789ab',
-        'cloudimg delete 10.0.0.3 --force-unreachable 10.0.0.3',
-      ),
-    )
-    .action((hosts: readonly string[], flags: ConfirmFlags, command: Command) =>
-      act(command, async session => (await load()).deleteNodes(session, hosts, flags)),
     )
 }
 
