@@ -123,6 +123,22 @@ export interface Runtime {
   redirect(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
   /** The datastore's state comes to the operator, as `NAME/…`; nothing where the datastore is not ours. */
   snapshot(server: PlannedNode, cluster: Cluster, name: string): readonly DeployStep[]
+  /** Files of the rootfs that the cluster is given, by the server that is named, once the nodes are Ready. */
+  apply(
+    server: PlannedNode,
+    cluster: Cluster,
+    nodes: readonly PlannedNode[],
+    paths: readonly string[],
+  ): readonly DeployStep[]
+  /** Lines for the shell on the server that is named, in its rootfs, once the nodes are Ready. */
+  launch(
+    server: PlannedNode,
+    cluster: Cluster,
+    nodes: readonly PlannedNode[],
+    lines: readonly string[],
+  ): readonly DeployStep[]
+  /** Charts of the rootfs, to where this server serves them. */
+  charts(server: PlannedNode): readonly DeployStep[]
   reset(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
 
   /** All nodes of the cluster, as a server sees them. */

@@ -135,6 +135,10 @@ describe('three servers and two agents without a way out', { timeout: 1_200_000 
     expect(await resetCluster({ choice: {}, ...reach() }, testContext(), ends)).toMatchObject({ changed: true })
     const after = await Promise.all(lab.hosts.map(fingerprintOf))
     for (const [index, host] of lab.hosts.entries())
-      expect(await unexcusedDifferences(before[index]!, after[index]!), host.name).toEqual({ gone: [], new: [] })
+      expect({ host: host.name, ...(await unexcusedDifferences(before[index]!, after[index]!)) }).toEqual({
+        host: host.name,
+        gone: [],
+        new: [],
+      })
   })
 })

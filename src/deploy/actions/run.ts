@@ -5,6 +5,7 @@ import { type Ends, realEnds } from '../ends.ts'
 import { parseInventory } from '../inventory.ts'
 import { judgeServers } from '../judges/servers.ts'
 import type { RunOptions } from '../options.ts'
+import { apply } from '../phases/apply.ts'
 import { fixHosts } from '../phases/fix-hosts.ts'
 import { initCluster } from '../phases/init.ts'
 import { install } from '../phases/install.ts'
@@ -18,7 +19,7 @@ import { undoAction, type UndoResult } from '../undo.ts'
 /** Hosts become a cluster, or are found to be one; those that are new to it join. */
 export const runAction: Action = {
   name: 'run',
-  phases: [send, fixHosts, install, initCluster, joinServers, joinAgents],
+  phases: [send, fixHosts, install, initCluster, joinServers, joinAgents, apply],
   judges: [judgeHosts, judgeServers],
   leaves: 'cluster',
 }

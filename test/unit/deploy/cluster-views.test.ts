@@ -51,7 +51,7 @@ describe('clusterStatus', () => {
     ],
     ['images', () => void (world.images as string[]).pop(), /node1.*1 images are missing/],
     ['another version', () => void (world.nodes.get('node3')!.version = 'v1.31.3+k3s1'), /node3.*runs v1.31.3/],
-    ['a node that was forgotten', () => void world.cluster!.delete('node4'), /node "node4".*is not in the cluster/],
+    ['a node that was forgotten', () => world.cluster!.delete('node4'), /node "node4".*is not in the cluster/],
   ])('tells of %s', async (_, spoil, wanted) => {
     spoil()
     const { ok, nodes, troubles } = await status()
