@@ -9,6 +9,7 @@ const root = join(import.meta.dirname, '..')
 /** Name → test files; a minute for the first, the rest takes up to half an hour each. */
 const suites: Readonly<Record<string, readonly string[]>> = {
   kubefile: ['test/unit/kubefile/properties.test.ts'],
+  crashes: ['test/unit/deploy/crashes.test.ts'],
   kills: ['test/integration/build-storage.test.ts'],
   transport: ['test/integration/fault-proxy.test.ts'],
   installer: ['test/integration/installer-crash.test.ts'],
