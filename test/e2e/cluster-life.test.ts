@@ -30,7 +30,6 @@ beforeAll(async () => {
   release = await releaseImage(join(scratch.path, 'first'), undefined, size)
   ends = release.standIn ? { ...realEnds, pollMs: 500, settling: 0.03 } : realEnds
   lab = await startLab(5)
-  for (const host of lab.hosts) await host.put('/var/lib/cloudimg-standin-faults.json', '{"timeScale":0.3}')
   before = await Promise.all(lab.hosts.map(fingerprintOf))
 })
 afterAll(async () => {

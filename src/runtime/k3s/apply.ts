@@ -1,12 +1,9 @@
 import { digestOf } from '../../core/digest.ts'
 import type { Cluster, PlannedNode } from '../runtime.ts'
 import type { DeployStep, Op, Probe } from '../step.ts'
-import { isUp, kubectl } from './kube.ts'
+import { insist, isUp, kubectl } from './kube.ts'
 import { k3sPaths } from './paths.ts'
 import { command, waitUntil } from './steps.ts'
-
-/** Objects whose kinds come with other files of the same list are taken in a later round. */
-const insistScript = `for try in 1 2 3 4 5 6; do "$@" && exit 0; sleep 5; done; exit 1`
 
 /** Server-side apply of the image's manifests, in the order of their names, once every node is Ready. */
 export function applySteps(
@@ -24,11 +21,7 @@ export function applySteps(
       id: `apply/${server.host}`,
       host: server.host,
       sentence: `apply ${paths.length} manifests of the image`,
-      do: [
-        ...untilUp(server, cluster, nodes),
-        { op: 'exec', argv: ['sh', '-c', insistScript, 'insist', ...apply] },
-        ...note('manifests', digests),
-      ],
+      do: [...untilUp(server, cluster, nodes), insist(apply), ...note('manifests', digests)],
       done: noted('manifests', digests),
       undo: 'none',
     },

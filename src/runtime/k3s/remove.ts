@@ -1,7 +1,7 @@
 import { join } from 'node:path/posix'
 import type { Cluster, Member, PlannedNode } from '../runtime.ts'
 import type { DeployStep, Op, Probe } from '../step.ts'
-import { isAway, isUnknown, kubectl } from './kube.ts'
+import { insist, isAway, isUnknown, kubectl } from './kube.ts'
 import { k3sPaths, unitOf } from './paths.ts'
 import { command, installer } from './steps.ts'
 
@@ -80,18 +80,14 @@ function holdStep(node: PlannedNode): DeployStep {
   }
 }
 
-// With a server goes an etcd member, perhaps the leader: the others need a moment, and what was asked meanwhile may fail.
-const insistScript = `for try in 1 2 3 4 5 6; do "$@" && exit 0; sleep 5; done; exit 1`
-
 function deleteStep(node: Pick<PlannedNode, 'name' | 'host'>, via: PlannedNode): DeployStep {
   const argv = kubectl(['delete', 'node', node.name, '--ignore-not-found', '--timeout=180s'], 210)
-  const insist: Op = { op: 'exec', argv: ['sh', '-c', insistScript, 'insist', ...argv] }
   return {
     id: `delete/${node.host}`,
     host: via.host,
     sentence: `delete node "${node.name}" from the cluster`,
     do: [
-      insist,
+      insist(argv),
       {
         op: 'wait',
         until: isUnknown(node.name, via),
@@ -115,7 +111,7 @@ function stopStep(node: PlannedNode): DeployStep {
     id: `stop/${node.host}`,
     host: node.host,
     sentence: 'stop k3s',
-    do: node.role === 'server' ? [stop, { op: 'pause', seconds: settleSeconds }] : [stop],
+    do: [stop],
     done: command('sh', '-c', stoppedScript, 'unit-stopped', unit),
     undo: node.role === 'server' ? 'none' : { kind: 'compensating', do: [start] },
   }
@@ -128,6 +124,7 @@ function uninstallStep(node: PlannedNode, cluster: Cluster, via: PlannedNode): D
     host: node.host,
     sentence: 'uninstall k3s, with all its data on this host',
     do: [
+      ...(node.role === 'server' ? [{ op: 'pause', seconds: settleSeconds } as const] : []),
       installer(node, 'remove', [], cluster.timeoutSeconds),
       {
         op: 'wait',

@@ -325,6 +325,7 @@ describe('upgrade', () => {
     await upgrade(next, { wishes: { drain: true, maxUnavailable: 2 } })
     expect(world.changes().filter(change => change.startsWith('drain'))).toHaveLength(5)
     expect([...world.nodes.values()].some(node => node.cordoned)).toBe(false)
+    expect(await upgrade(next, { wishes: { drain: true, maxUnavailable: 2 } })).toMatchObject({ changed: false })
   })
 })
 
