@@ -5,18 +5,26 @@ import type { Platform } from '../core/platform.ts'
 import type { Kubefile } from '../kubefile/ast.ts'
 import type { HistoryEntry } from '../oci/image.ts'
 import type { Store } from '../oci/store/store.ts'
+import { discoverImages } from '../workload/discover-images.ts'
+import type { RenderChart } from '../workload/render-chart.ts'
 import type { BaseImage } from './base-images.ts'
+import { collectImages } from './collect-images.ts'
 import type { BuildContext } from './context.ts'
 import { copyFrom } from './copy-rules.ts'
 import { contextSource, type CopySource, treeSource } from './copy-source.ts'
 import { findCopySources } from './find-copy-sources.ts'
-import { type LayerSpec, splitLayers } from './layers/layer-spec.ts'
+import { type LayerSpec, roomFor, splitLayers } from './layers/layer-spec.ts'
 import type { LaidTemplate } from './lay-template.ts'
 import { resolveOwner } from './owner.ts'
+import type { NamedContexts } from './named-context.ts'
+import { pinImages } from './pin-images.ts'
 import type { BuildPlan, CopyStep, OwnerWish, StagePlan, Step } from './plan.ts'
 import type { BuildSources } from './sources.ts'
+import { scheduleStages } from './stage-schedule.ts'
 import { BuildTree, type TreeEntry } from './tree.ts'
 import { readTreeText } from './tree-content.ts'
+import { unsettled } from './tree-images.ts'
+import { treeView } from './tree-view.ts'
 
 /** What a stage's steps gave, before any layer is made. */
 export interface PlannedTree {
@@ -33,19 +41,35 @@ export interface PlannedTree {
 export interface PlanInputs {
   readonly kubefile: Kubefile
   readonly context: BuildContext
+  readonly contexts: NamedContexts
+  /** Whether `--no-cache` speaks of the stage: what it makes is made anew. */
+  readonly isFresh: (stage: StagePlan) => boolean
   readonly store: Store
   readonly sources: BuildSources
+  /** What `BASE rootfs` does with the images that it finds; nothing where absent. */
+  readonly collect?: CollectWish | undefined
 }
 
-/** Carries out the plan's stages and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
+export type CollectWish =
+  | { readonly kind: 'collect'; readonly render: RenderChart; readonly allowMissing: boolean }
+  /** `cloudimg lock`: only which they are. */
+  | { readonly kind: 'pin'; readonly render: RenderChart }
+
+/** Carries out the plan's stages, side by side, and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
 export async function runPlan(plan: BuildPlan, inputs: PlanInputs, ctx: Context): Promise<PlannedTree> {
-  const done = new Map<number, PlannedTree>()
-  for (const stage of plan.stages) {
-    const runner = new StageRunner(await begin(stage, done, inputs, ctx), done, inputs, ctx)
-    for (const step of stage.steps) await located(inputs.kubefile, step, () => runner.run(step))
-    done.set(stage.number, runner.result())
-  }
+  const done = await scheduleStages<PlannedTree>(plan.stages, (...stage) => runStage(inputs, ...stage), ctx)
   return done.get(plan.stages.at(-1)!.number)!
+}
+
+async function runStage(
+  inputs: PlanInputs,
+  stage: StagePlan,
+  done: ReadonlyMap<number, PlannedTree>,
+  ctx: Context,
+): Promise<PlannedTree> {
+  const runner = new StageRunner(await begin(stage, done, inputs, ctx), done, inputs, ctx)
+  for (const step of stage.steps) await located(inputs.kubefile, step, () => runner.run(step))
+  return runner.result()
 }
 
 async function begin(
@@ -118,9 +142,23 @@ class StageRunner {
         return this.#add(template.entries, step.createdBy)
       }
       case 'collect':
-        // Images are looked for in the finished tree, where this line's own wish is covered too.
-        return this.#remember(step.createdBy)
+        return this.#collect(step.createdBy)
     }
+  }
+
+  async #collect(createdBy: string): Promise<void> {
+    const { store, sources, collect } = this.#inputs
+    if (collect?.kind === 'pin')
+      await pinImages(this.#tree, { store, sources, platform: this.#platform, render: collect.render }, this.#ctx)
+    if (collect?.kind !== 'collect') return this.#remember(createdBy)
+    const found = await discoverImages(treeView(store, this.#tree, this.#ctx), collect, this.#ctx)
+    const requests = await unsettled(found.requests, store, this.#tree, this.#ctx)
+    const mostLayers = roomFor((this.#start.base?.manifest.layers.length ?? 0) + this.#layers.length)
+    const { allowMissing } = collect
+    const collecting = { store, sources, platform: this.#platform, createdBy, mostLayers, allowMissing }
+    const { layers } = await collectImages(requests, this.#tree, collecting, this.#ctx)
+    if (layers.length === 0) return this.#remember(createdBy)
+    this.#addLayers(layers)
   }
 
   async #copy(step: CopyStep): Promise<void> {
@@ -137,6 +175,11 @@ class StageRunner {
     switch (origin.from) {
       case 'context':
         return contextSource(this.#inputs.context)
+      case 'named': {
+        const context = this.#inputs.contexts.get(origin.name)
+        if (context?.kind !== 'directory') throw new CloudimgError('BUG', `no context "${origin.name}"`)
+        return contextSource(context.context)
+      }
       case 'stage': {
         const { tree, plan } = this.#done.get(origin.stage)!
         return treeSource(tree, `stage "${plan.name ?? plan.number}"`)
@@ -179,8 +222,13 @@ class StageRunner {
   }
 
   #add(entries: readonly TreeEntry[], createdBy: string): void {
-    for (const entry of entries) this.#tree.put(entry)
-    const layers = splitLayers(entries, createdBy)
+    this.#addLayers(splitLayers(entries, createdBy))
+  }
+
+  #addLayers(specs: readonly LayerSpec[]): void {
+    for (const layer of specs) for (const entry of layer.entries) this.#tree.put(entry)
+    const isFresh = this.#inputs.isFresh(this.#start.plan)
+    const layers = specs.map(spec => (isFresh ? { ...spec, isFresh } : spec))
     this.#layers.push(...layers)
     this.#history.push(...layers)
   }

@@ -7,12 +7,15 @@ import { addClusterCommands } from './groups/cluster-commands.ts'
 import { addDeleteCommand } from './groups/delete-command.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addImageCommands } from './groups/image-commands.ts'
+import { addIndexCommands } from './groups/index-commands.ts'
 import { addKubefileCommands } from './groups/kubefile-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
 import { addRegistryCommands } from './groups/registry-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
+import { addStoreCommands } from './groups/store-commands.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
 import { addViewCommands } from './groups/view-commands.ts'
+import { addWorkloadCommands } from './groups/workload-commands.ts'
 import type { Act } from './options.ts'
 import { type GlobalOptions, runSession } from './session.ts'
 import type { Terminal } from './terminal.ts'
@@ -48,6 +51,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
     outcome.code = await runSession(terminal, command.optsWithGlobals<GlobalOptions>(), action)
   }
   addImageCommands(program, act)
+  addIndexCommands(program, act)
   addTransferCommands(program, act)
   addArchiveCommands(program, act)
   addLoginCommands(program, act)
@@ -55,7 +59,9 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addBuildCommands(program, act)
   addKubefileCommands(program, act)
   addServeCommand(program, act)
+  addStoreCommands(program, act)
   addDeployCommands(program, act)
+  addWorkloadCommands(program, act)
   addClusterCommands(program, act)
   addViewCommands(program, act)
   addDeleteCommand(program, act)

@@ -1,4 +1,4 @@
-import { formatReference, parseReference } from '../core/reference.ts'
+import { nodeName, parseReference } from '../core/reference.ts'
 
 /** Those of `wanted` that are not among `present`, whatever form of the name either has. */
 export function missingImages(wanted: readonly string[], present: readonly string[]): readonly string[] {
@@ -8,9 +8,7 @@ export function missingImages(wanted: readonly string[], present: readonly strin
 
 function fullName(name: string): string {
   try {
-    const { tag, digest, ...rest } = parseReference(name)
-    // A name with both is found by its digest (facts/k3s.md §4.1).
-    return formatReference({ ...rest, ...(digest === undefined ? (tag === undefined ? {} : { tag }) : { digest }) })
+    return nodeName(parseReference(name))
   } catch {
     return name
   }

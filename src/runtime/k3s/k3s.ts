@@ -4,6 +4,7 @@ import { applySteps, chartSteps, launchSteps } from './apply.ts'
 import { readCertificates } from './certificates.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { findSecret, type Secret } from './config.ts'
+import { imageSteps } from './images.ts'
 import { readImages, readKubeconfig, readNodes } from './observe.ts'
 import { k3sPaths } from './paths.ts'
 import { inheritedFrom } from './standing.ts'
@@ -27,6 +28,7 @@ export const k3s: Runtime = {
   install: installSteps,
   init: initSteps,
   join: joinSteps,
+  importImages: imageSteps,
   upgrade: upgradeSteps,
   remove: removeSteps,
   forget: forgetSteps,
