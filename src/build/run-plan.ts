@@ -15,7 +15,7 @@ import type { LaidTemplate } from './lay-template.ts'
 import { resolveOwner } from './owner.ts'
 import type { BuildPlan, CopyStep, OwnerWish, StagePlan, Step } from './plan.ts'
 import type { BuildSources } from './sources.ts'
-import { BuildTree, type TreeEntry } from './tree.ts'
+import { BuildTree, type LayerEntry } from './tree.ts'
 import { readTreeText } from './tree-content.ts'
 
 /** What a stage's steps gave, before any layer is made. */
@@ -177,8 +177,8 @@ class StageRunner {
     this.#history.push({ created_by: createdBy, empty_layer: true })
   }
 
-  #add(entries: readonly TreeEntry[], createdBy: string): void {
-    for (const entry of entries) this.#tree.put(entry)
+  #add(entries: readonly LayerEntry[], createdBy: string): void {
+    for (const entry of entries) this.#tree.apply(entry)
     const layers = splitLayers(entries, createdBy)
     this.#layers.push(...layers)
     this.#history.push(...layers)
