@@ -29,6 +29,7 @@ import {
   isStandIn,
 } from './metadata.ts'
 import type { BuildPlan } from './plan.ts'
+import type { RunServices } from './executor/run-services.ts'
 import { baseKey, planBuild, type PlanResult, targetStage } from './plan-build.ts'
 import { type PlannedTree, runPlan } from './run-plan.ts'
 import type { BuildSources } from './sources.ts'
@@ -43,6 +44,7 @@ export interface BuildRequest {
   readonly target?: string | undefined
   /** Templates, images and files from outside: mirrors, lock, cache. */
   readonly sources: BuildSources
+  readonly runs: RunServices
   readonly options: BuildOptions
 }
 
@@ -217,6 +219,8 @@ class PlatformBuild {
         context: this.#request.context,
         store: this.#store,
         sources: this.#request.sources,
+        runs: this.#request.runs,
+        diffId: async (spec, ctx) => (await this.#maker.make(spec, ctx)).diffId,
       },
       ctx,
     )
@@ -273,11 +277,14 @@ class PlatformBuild {
     if (this.#request.options.collect === 'never') {
       return {
         images: runtimeImages,
-        unsealed: missing.length === 0 ? [] : [`--collect=never: ${missing.length} named images are not in it`],
+        unsealed: [
+          ...planned.unsealed,
+          ...(missing.length === 0 ? [] : [`--collect=never: ${missing.length} named images are not in it`]),
+        ],
       }
     }
     if (detectRuntime(planned.tree, planned.templates) !== undefined) refuseMissingImages(missing)
-    return { images: runtimeImages, unsealed: [] }
+    return { images: runtimeImages, unsealed: planned.unsealed }
   }
 
   async #clusterLayer(planned: PlannedTree, metadata: Parameters<typeof clusterLayerEntries>[2]): Promise<LayerSpec> {

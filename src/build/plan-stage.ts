@@ -10,6 +10,7 @@ import {
   keywordSpan,
   type List,
   type Onbuild,
+  type Run,
   type Stage,
   type Text,
 } from '../kubefile/ast.ts'
@@ -24,6 +25,7 @@ import { Expander } from './expander.ts'
 import type { StageBase, StagePlan, Step } from './plan.ts'
 import { commandArgv, healthcheckOf, isSignal, parsePorts, resolveWorkdir } from './plan-config.ts'
 import { parseOwner, planCopy } from './plan-copy.ts'
+import { planRun } from './plan-run.ts'
 
 /** What a stage begins with. */
 export interface StageStart {
@@ -113,6 +115,8 @@ class StagePlanner {
         return this.#planCopy(instruction)
       case 'BASE':
         return this.#planBase(instruction)
+      case 'RUN':
+        return this.#planRun(instruction)
       case 'WORKDIR':
       case 'USER':
       case 'STOPSIGNAL':
@@ -157,7 +161,7 @@ class StagePlanner {
   }
 
   #planCommand(instruction: Cmd): void {
-    const argv = commandArgv(instruction.command, this.#state.config.Shell ?? ['/bin/sh', '-c'])
+    const argv = commandArgv(instruction.command, this.#shell)
     if (instruction.kind === 'CMD') {
       this.#hasOwnCmd = true
       return this.#configure(instruction, { set: 'cmd', argv })
@@ -213,6 +217,25 @@ class StagePlanner {
     this.#add(instruction, { kind: 'copy', ...copy })
   }
 
+  #planRun(instruction: Run): void {
+    const { kubefile, diagnostics } = this.#planning
+    const run = planRun(instruction, {
+      expander: this.#expander,
+      scope: this.#scope,
+      shell: this.#shell,
+      workdir: this.#workdir,
+      user: this.#state.config.User,
+      stages: kubefile.stages,
+      number: this.#start.number,
+      report: diagnostic => diagnostics.push(diagnostic),
+    })
+    if (run === undefined) return
+    for (const mount of run.mounts) {
+      if ('origin' in mount && mount.origin?.from === 'stage') this.#uses.add(mount.origin.stage)
+    }
+    this.#add(instruction, { kind: 'run', ...run })
+  }
+
   #planBase(base: Base): void {
     const template = this.#expander.word(base.template)
     const version = base.version === undefined ? undefined : this.#expander.word(base.version)
@@ -220,6 +243,10 @@ class StagePlanner {
     const ref = resolveTemplateRef(template, version)
     if (ref.template === rootfsTemplate) this.#add(base, { kind: 'collect' })
     else this.#add(base, { kind: 'template', ...ref })
+  }
+
+  get #shell(): readonly string[] {
+    return this.#state.config.Shell ?? ['/bin/sh', '-c']
   }
 
   get #workdir(): string {

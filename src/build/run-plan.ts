@@ -1,4 +1,5 @@
 import type { Context } from '../core/context.ts'
+import type { Digest } from '../core/digest.ts'
 import { CloudimgError, isCloudimgError } from '../core/error.ts'
 import { InvalidFileError } from '../core/invalid-file.ts'
 import type { Platform } from '../core/platform.ts'
@@ -12,8 +13,10 @@ import { contextSource, type CopySource, treeSource } from './copy-source.ts'
 import { findCopySources } from './find-copy-sources.ts'
 import { type LayerSpec, splitLayers } from './layers/layer-spec.ts'
 import type { LaidTemplate } from './lay-template.ts'
+import type { RunServices } from './executor/run-services.ts'
+import { StageRuns } from './executor/stage-runs.ts'
 import { resolveOwner } from './owner.ts'
-import type { BuildPlan, CopyStep, OwnerWish, StagePlan, Step } from './plan.ts'
+import type { BuildPlan, CopyOrigin, CopyStep, OwnerWish, RunStep, StagePlan, Step } from './plan.ts'
 import type { BuildSources } from './sources.ts'
 import { BuildTree, type LayerEntry } from './tree.ts'
 import { readTreeText } from './tree-content.ts'
@@ -28,6 +31,8 @@ export interface PlannedTree {
   /** One for each instruction that made no layer, and one for each layer, in order; a layer's is the layer itself. */
   readonly history: readonly (HistoryEntry | LayerSpec)[]
   readonly templates: readonly LaidTemplate[]
+  /** Why the image is not sealed, as far as its instructions are the reason. */
+  readonly unsealed: readonly string[]
 }
 
 export interface PlanInputs {
@@ -35,6 +40,9 @@ export interface PlanInputs {
   readonly context: BuildContext
   readonly store: Store
   readonly sources: BuildSources
+  readonly runs: RunServices
+  /** What a layer will be: what RUN results are known by. */
+  readonly diffId: (spec: LayerSpec, ctx: Context) => Promise<Digest>
 }
 
 /** Carries out the plan's stages and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
@@ -42,10 +50,16 @@ export async function runPlan(plan: BuildPlan, inputs: PlanInputs, ctx: Context)
   const done = new Map<number, PlannedTree>()
   for (const stage of plan.stages) {
     const runner = new StageRunner(await begin(stage, done, inputs, ctx), done, inputs, ctx)
-    for (const step of stage.steps) await located(inputs.kubefile, step, () => runner.run(step))
+    try {
+      for (const step of stage.steps) await located(inputs.kubefile, step, () => runner.run(step))
+    } finally {
+      await runner.close()
+    }
     done.set(stage.number, runner.result())
   }
-  return done.get(plan.stages.at(-1)!.number)!
+  // What an unsealed stage made may have been copied from it.
+  const unsealed = [...new Set([...done.values()].flatMap(stage => stage.unsealed))]
+  return { ...done.get(plan.stages.at(-1)!.number)!, unsealed }
 }
 
 async function begin(
@@ -54,7 +68,7 @@ async function begin(
   { sources }: PlanInputs,
   ctx: Context,
 ): Promise<PlannedTree> {
-  const nothing = { plan, base: undefined, tree: new BuildTree(), layers: [], history: [], templates: [] }
+  const nothing = { plan, base: undefined, tree: new BuildTree(), layers: [], history: [], templates: [], unsealed: [] }
   switch (plan.base.from) {
     case 'scratch':
       return nothing
@@ -79,6 +93,8 @@ class StageRunner {
   readonly #layers: LayerSpec[]
   readonly #history: (HistoryEntry | LayerSpec)[]
   readonly #templates: LaidTemplate[]
+  readonly #unsealed: string[]
+  readonly #runs: StageRuns
 
   constructor(start: PlannedTree, done: ReadonlyMap<number, PlannedTree>, inputs: PlanInputs, ctx: Context) {
     this.#start = start
@@ -89,12 +105,25 @@ class StageRunner {
     this.#layers = [...start.layers]
     this.#history = [...start.history]
     this.#templates = [...start.templates]
+    this.#unsealed = [...start.unsealed]
+    this.#runs = new StageRuns(inputs.runs, {
+      tree: this.#tree,
+      platform: start.plan.platform,
+      store: inputs.store,
+      sources: inputs.sources,
+      layers: ctx => this.#diffIds(ctx),
+      origin: origin => this.#origin(origin),
+    })
   }
 
   result(): PlannedTree {
     const { plan, base } = this.#start
     const [tree, layers, history, templates] = [this.#tree, this.#layers, this.#history, this.#templates]
-    return { plan, base, tree, layers, history, templates }
+    return { plan, base, tree, layers, history, templates, unsealed: this.#unsealed }
+  }
+
+  async close(): Promise<void> {
+    await this.#runs.close()
   }
 
   get #platform(): Platform {
@@ -108,6 +137,8 @@ class StageRunner {
         return this.#remember(step.createdBy)
       case 'copy':
         return this.#copy(step)
+      case 'run':
+        return this.#runCommand(step)
       case 'directory':
         return this.#makeDirectory(step.path, step.owner, step.createdBy)
       case 'template': {
@@ -122,9 +153,22 @@ class StageRunner {
     }
   }
 
+  async #runCommand(step: RunStep): Promise<void> {
+    const { entries, unsealed } = await this.#runs.run(step, this.#ctx)
+    this.#unsealed.push(...unsealed)
+    if (entries.length === 0) this.#remember(step.createdBy)
+    else this.#add(entries, step.createdBy)
+  }
+
+  async #diffIds(ctx: Context): Promise<readonly Digest[]> {
+    const { base } = this.#start
+    const own = await Promise.all(this.#layers.map(spec => this.#inputs.diffId(spec, ctx)))
+    return [...(base?.config.rootfs.diff_ids ?? []), ...own]
+  }
+
   async #copy(step: CopyStep): Promise<void> {
     const { store, sources } = this.#inputs
-    const source = await this.#origin(step)
+    const source = await this.#origin(step.origin)
     const items = await findCopySources(step, source, { store, sources }, this.#ctx)
     const owner = step.owner === undefined ? undefined : await this.#owner(step.owner)
     const { entries, warnings } = copyFrom(source, this.#tree, { ...step, sources: items, owner })
@@ -132,7 +176,7 @@ class StageRunner {
     this.#add(entries, step.createdBy)
   }
 
-  async #origin({ origin }: CopyStep): Promise<CopySource> {
+  async #origin(origin: CopyOrigin): Promise<CopySource> {
     switch (origin.from) {
       case 'context':
         return contextSource(this.#inputs.context)
@@ -179,6 +223,7 @@ class StageRunner {
 
   #add(entries: readonly LayerEntry[], createdBy: string): void {
     for (const entry of entries) this.#tree.apply(entry)
+    this.#runs.changed(entries)
     const layers = splitLayers(entries, createdBy)
     this.#layers.push(...layers)
     this.#history.push(...layers)

@@ -10,3 +10,10 @@ export function formatBytes(bytes: number): string {
   while (value >= 1024 && unit < units.length - 1) [value, unit] = [value / 1024, unit + 1]
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`
 }
+
+/** `4096`, `64k`, `512m`, `1g`, each with or without a `b`; undefined for what is no size. */
+export function parseSize(text: string): number | undefined {
+  const [, digits = '', unit = ''] = /^(\d{1,15})([kmg]?)b?$/i.exec(text) ?? []
+  if (digits === '') return undefined
+  return Number(digits) * 1024 ** ['', 'k', 'm', 'g'].indexOf(unit.toLowerCase())
+}

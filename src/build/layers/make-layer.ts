@@ -185,7 +185,7 @@ function readSmallFile(path: string): Buffer {
 }
 
 /** Headers and small files joined to pieces of about 1 MiB: one hash update and one write for thousands of files. */
-async function* coalesce(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+export async function* coalesce(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let parts: Buffer[] = []
   let size = 0
   for await (const chunk of source) {

@@ -3,6 +3,8 @@ import { join, resolve } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { buildImage, type BuildResult, planPlatforms, readKubefile } from '../../build/build-image.ts'
 import { openContext } from '../../build/context.ts'
+import { openRunServices } from '../../build/executor/run-services.ts'
+import { clearAbandonedRuns } from '../../build/executor/workspace.ts'
 import type { Compression } from '../../build/layers/compress.ts'
 import { formatPlan } from '../../build/plan-text.ts'
 import { type BuildSources, openSources } from '../../build/sources.ts'
@@ -16,6 +18,7 @@ import { mediaTypes } from '../../oci/descriptor.ts'
 import { systemCredentials } from '../../oci/remote/credentials.ts'
 import { remoteRepository } from '../../oci/remote/registry.ts'
 import { readConfigFile } from '../config-file.ts'
+import { runWishes } from '../run-wishes.ts'
 import type { Session } from '../session.ts'
 
 export interface BuildFlags {
@@ -33,6 +36,9 @@ export interface BuildFlags {
   readonly plan?: boolean
   readonly target?: string
   readonly pull?: boolean
+  readonly executor?: string
+  readonly toolbox?: string
+  readonly secret?: readonly string[]
 }
 
 /** `cloudimg build CONTEXT`: every platform, one index, then the tags. */
@@ -58,13 +64,15 @@ export async function build(session: Session, contextDirectory: string, flags: B
   const store = await session.store()
   const context = await openContext(contextDirectory, file === '-' ? undefined : file)
   const sources = await sourcesOf(session, contextDirectory, file, flags)
+  await clearAbandonedRuns(store.layout.home)
+  const runs = openRunServices(runWishes(flags, terminal.env), { home: store.layout.home, images: sources.images, store })
   const options = {
     epoch: sourceDateEpoch(terminal.env),
     compression: flags.compression,
     collect: flags.collect,
     installer: flags.installer,
   }
-  const result = await buildImage({ kubefile, context, ...wishes, tags, sources, options }, store, ctx)
+  const result = await buildImage({ kubefile, context, ...wishes, tags, sources, runs, options }, store, ctx)
   const compressed = result.platforms.some(({ layers }) =>
     layers.some(({ mediaType }) => mediaType === mediaTypes.layerZstd),
   )
