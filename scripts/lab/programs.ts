@@ -31,6 +31,7 @@ export const testPrograms: readonly DebianPart[] = [
   { program: 'newuidmap', package: 'uidmap' },
   { program: 'iptables', package: 'iptables' },
   { program: 'busybox', package: 'busybox' },
+  { program: 'setcap', package: 'libcap2-bin' },
   { program: 'dash', package: 'dash' },
   { program: 'shellcheck', package: 'shellcheck' },
   { program: 'zstd', package: 'zstd' },

@@ -4,6 +4,7 @@ import { exitCodeMeanings } from './exit-code.ts'
 import { addArchiveCommands } from './groups/archive-commands.ts'
 import { addBuildCommands } from './groups/build-commands.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
+import { addDoctorCommand } from './groups/doctor-command.ts'
 import { addImageCommands } from './groups/image-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
@@ -49,6 +50,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addBuildCommands(program, act)
   addServeCommand(program, act)
   addDeployCommands(program, act)
+  addDoctorCommand(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)
   return program
 }

@@ -15,6 +15,8 @@ export interface RunOptions {
   readonly maxOutputBytes?: number
   /** What ends it when the context is cancelled; SIGTERM unless told. */
   readonly killSignal?: NodeJS.Signals
+  /** When it has ended, though what it started may still hold its output open. */
+  readonly onExit?: () => void
   /** Sees the output as it comes. */
   readonly onOutput?: (stream: 'stdout' | 'stderr', text: string) => void
 }
@@ -41,6 +43,7 @@ export async function run(argv: readonly string[], options: RunOptions, ctx: Con
   })
   const stop = (): void => void child.kill(options.killSignal ?? 'SIGTERM')
   ctx.signal.addEventListener('abort', stop, { once: true })
+  if (options.onExit !== undefined) child.once('exit', options.onExit)
   const max = options.maxOutputBytes ?? 4 * MiB
   const stdout = collect(child.stdout!, max, text => options.onOutput?.('stdout', text))
   const stderr = collect(child.stderr!, max, text => options.onOutput?.('stderr', text))

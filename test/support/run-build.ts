@@ -1,5 +1,6 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { processState } from '../../src/io/process-identity.ts'
 import { attempt } from './command.ts'
 import { cloudimgFailure, type CloudimgFailure, cloudimgJson, type CloudimgPlace, storeOf } from './cloudimg.ts'
 import { listTree, type TreeListing } from './tree-listing.ts'
@@ -60,6 +61,10 @@ export class RunBuilder {
 /** What commands left behind that nobody needs any more: workspaces of the store, secrets in memory. */
 export async function runLeftovers(place: CloudimgPlace): Promise<readonly string[]> {
   const workspaces = await readdir(join(storeOf(place), 'run')).catch(() => [])
-  const secrets = (await readdir('/dev/shm')).filter(name => name.startsWith('cloudimg-'))
+  // Another test run may have secrets there just now.
+  const secrets = (await readdir('/dev/shm')).filter(name => {
+    const owner = /^cloudimg-secret-([^.]+)\./.exec(name)?.[1]
+    return owner !== undefined && processState(owner) === 'gone'
+  })
   return [...workspaces, ...secrets]
 }

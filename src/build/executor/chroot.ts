@@ -45,12 +45,13 @@ async function launch(root: PlainRoot, job: RunJob): Promise<Launch> {
   await makeDevices(root.directory)
   const [unshare, setpriv] = [await findProgram('unshare'), await findProgram('setpriv')]
   const { user, env } = job
-  const groups = user.groups.length === 0 ? ['--clear-groups'] : ['--groups', user.groups.join(',')]
+  const groups = ['--groups', user.groups.join(',')]
   const uid = user.uid === 0 ? [] : ['--setuid', String(user.uid)]
   const enter = [unshare ?? 'unshare', '--root', root.directory, '--wd', job.workdir, ...uid, '--', ...job.argv]
   // As a shell would have it: no file is writable by others unless the command says so.
   const masked = ['/bin/sh', '-c', 'umask 022; exec "$@"', 'sh']
-  return { argv: [...masked, setpriv ?? 'setpriv', '--pdeathsig', 'KILL', '--regid', String(user.gid), ...groups, ...enter], env }
+  const ended = [setpriv ?? 'setpriv', '--pdeathsig', 'KILL', '--regid', String(user.gid), ...groups]
+  return { argv: [...masked, ...ended, ...enter], env, onExit: () => void killInside(root.directory) }
 }
 
 /** What may be written is moved here, so that it is the same thing; all else is copied. */

@@ -64,7 +64,7 @@ class Difference {
 
   async take(entry: ReadEntry, ctx: Context): Promise<void> {
     const path = this.#path(entry.path)
-    if (path === '' || this.#request.isEngineMade(path)) return
+    if (path === '' || this.#isNotOurs(path)) return
     if (this.#isWhiteout(entry)) return void this.#removed.push(path)
     refuseName(path)
     if (isOpaque(entry)) this.#opaque.push(path)
@@ -74,6 +74,11 @@ class Difference {
     const known = (digest: Digest): Promise<Content | undefined> => this.#knownContent(path, entry.size, digest, ctx)
     const kept = await this.#keeper.keep(inspect(path, entry.content()), entry.size, known, ctx)
     this.#found.set(path, { type: 'file', size: entry.size, kept, group: [path], ...this.#attributes(path, entry) })
+  }
+
+  #isNotOurs(path: string): boolean {
+    const { isEngineMade, result, before } = this.#request
+    return isEngineMade(path) || (result.marks?.includes(path) === true && before.tree.get(path) === undefined)
   }
 
   /** Relative to the tree; empty for its root and for what is outside. */
@@ -155,10 +160,13 @@ class Difference {
 
   async changed(ctx: Context): Promise<readonly LayerEntry[]> {
     const entries = new Map<string, TreeEntry>()
+    const { result, before } = this.#request
+    const marked = (result.marks ?? []).map(path => posix.dirname(path))
+    const placed = new Set([...this.#request.places, ...marked.filter(path => before.tree.get(path) === undefined)])
     const places: string[] = []
     for (const [path, found] of [...this.#found].sort(([a], [b]) => compareBytes(a, b))) {
       const entry = found.type === 'file' ? this.#file(path, found) : found.entry
-      const isPlace = this.#request.places.has(path) && entry.type === 'directory'
+      const isPlace = placed.has(path) && entry.type === 'directory'
       if (isPlace) places.push(path)
       else if (await this.#differs(path, entry, found, ctx)) entries.set(path, entry)
     }

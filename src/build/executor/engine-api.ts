@@ -81,6 +81,9 @@ export async function removeFromEngine({ socket, container, image }: Extract<Eng
   await docker.getImage(image).remove({ force: true }).catch(() => undefined)
 }
 
+/** What engines leave in a root that lacks it. */
+const marks = ['.dockerenv', 'run/.containerenv', 'etc/mtab']
+
 class EngineSession implements RunSession {
   readonly owners = 'all'
   readonly directory: string
@@ -140,7 +143,7 @@ class EngineSession implements RunSession {
         code,
         readResult: async take => {
           const tar = (await container.export()) as unknown as AsyncIterable<Buffer>
-          return await take({ kind: 'merged', owners: 'all', hasDevices: true, tar, prefix })
+          return await take({ kind: 'merged', owners: 'all', hasDevices: true, tar, prefix, marks: prefix === '' ? marks : [] })
         },
       }
     } catch (error) {
@@ -197,7 +200,8 @@ function containerOptions(name: string, image: string, job: RunJob): Dockerode.C
     Image: image,
     Entrypoint: [],
     Cmd: [...job.argv],
-    Env: Object.entries(job.env).map(([key, value]) => `${key}=${value}`),
+    // A name alone takes away what docker would set of its own accord.
+    Env: [...unwanted.filter(key => job.env[key] === undefined), ...Object.entries(job.env).map(pair => pair.join('='))],
     WorkingDir: job.workdir,
     User: `${job.user.uid}:${job.user.gid}`,
     Hostname: 'cloudimg',
@@ -205,11 +209,14 @@ function containerOptions(name: string, image: string, job: RunJob): Dockerode.C
     AttachStderr: true,
     HostConfig: {
       NetworkMode: job.network === 'none' ? 'none' : 'default',
-      GroupAdd: job.user.groups.map(String),
+      GroupAdd: job.user.groups.filter(gid => gid !== job.user.gid).map(String),
       Mounts: job.mounts.map(engineMount),
     },
   }
 }
+
+/** What engines add to a command's environment. */
+const unwanted = ['HOSTNAME', 'TERM', 'container']
 
 function engineMount(mount: JobMount): Dockerode.MountSettings {
   const Target = `/${mount.target}`

@@ -33,7 +33,7 @@ export type JobMount =
 export interface JobUser {
   readonly uid: number
   readonly gid: number
-  /** Supplementary groups. */
+  /** Supplementary groups; the user's own is among them. */
   readonly groups: readonly number[]
 }
 
@@ -64,6 +64,8 @@ export interface RunResult {
   /** Whether devices of the tree were there at all. */
   readonly hasDevices: boolean
   readonly tar: AsyncIterable<Buffer>
+  /** What an engine leaves of its own accord where nothing is; none unless told. */
+  readonly marks?: readonly string[]
   /** The directory in it that the tree is; all of it unless told. */
   readonly prefix?: string
 }

@@ -20,6 +20,8 @@ export interface PlainRoot {
 export interface Launch {
   readonly argv: readonly string[]
   readonly env: Readonly<Record<string, string>>
+  /** When the command itself has ended. */
+  readonly onExit?: () => void
 }
 
 export interface PlainOptions {
@@ -65,10 +67,10 @@ export class PlainSession implements RunSession {
     await layEntries(job.tree.read, job.skeleton, tree, this.#laying, ctx)
     await layContent(job.tree, tree, this.#laying, ctx)
     const root = await this.#makeRoot(job, tree, scratch, ctx)
-    const { argv, env } = await this.#options.launch(root, job)
+    const { argv, ...more } = await this.#options.launch(root, job)
     const output = { maxOutputBytes: 16_384, onOutput: watch.onOutput }
     try {
-      const { code } = await run(argv, { env, cwd: scratch, killSignal: 'SIGKILL', ...output }, ctx)
+      const { code } = await run(argv, { ...more, cwd: scratch, killSignal: 'SIGKILL', ...output }, ctx)
       return { code, readResult: take => this.#read(tree, take, ctx) }
     } finally {
       await this.#options.finish?.(root)

@@ -173,7 +173,7 @@ function depth(path: string): number {
 
 async function makeSecretDirectory(otherwise: string): Promise<string> {
   const isMemory = (await lstatIfPresent(secretPlaces))?.isDirectory() === true
-  if (isMemory) return await mkdtemp(join(secretPlaces, `cloudimg-${ownIdentity()}.`))
+  if (isMemory) return await mkdtemp(join(secretPlaces, `cloudimg-secret-${ownIdentity()}.`))
   const directory = join(otherwise, 'secrets')
   await mkdir(directory, { recursive: true, mode: 0o700 })
   return directory

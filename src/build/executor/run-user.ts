@@ -20,10 +20,14 @@ export async function resolveUser(
   const uid = Number(found?.[2] ?? name)
   const home = found?.[5] || (uid === 0 ? '/root' : '/')
   const groups = fieldsOf(await read('etc/group'))
-  if (group !== undefined) return { uid, gid: groupId(group, groups), groups: [], home }
+  if (group !== undefined) {
+    const gid = groupId(group, groups)
+    return { uid, gid, groups: [gid], home }
+  }
   const member = found?.[0]
   const others = groups.filter(fields => member !== undefined && (fields[3] ?? '').split(',').includes(member))
-  return { uid, gid: Number(found?.[3] ?? 0), groups: others.map(fields => Number(fields[2])), home }
+  const gid = Number(found?.[3] ?? 0)
+  return { uid, gid, groups: [gid, ...others.map(fields => Number(fields[2]))], home }
 }
 
 function groupId(group: string, groups: readonly (readonly string[])[]): number {

@@ -6,9 +6,6 @@ import type { JobMount } from './executor.ts'
 const kernelDirectories = ['dev', 'proc', 'sys'] as const
 export const engineFiles = ['etc/hosts', 'etc/hostname', 'etc/resolv.conf'] as const
 
-/** What engines of their own accord leave in a tree. */
-const engineMarks = ['.dockerenv', 'run/.containerenv']
-
 /**
  * Entries that a tree lacks and a command needs: places for mounts, and in the toolbox a `bin` to install into.
  * Targets are without links. @throws CONTEXT_INVALID where something of another kind is in the way.
@@ -53,8 +50,7 @@ export function engineMade(
   mounts: readonly JobMount[],
   { isToolbox }: { readonly isToolbox: boolean },
 ): (path: string) => boolean {
-  const own = isToolbox ? [] : [...kernelDirectories, ...engineMarks]
-  const places = new Set([...own, ...mounts.map(({ target }) => target)])
+  const places = new Set([...(isToolbox ? [] : kernelDirectories), ...mounts.map(({ target }) => target)])
   return path => {
     for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
       if (places.has(path.slice(0, end))) return true

@@ -34,7 +34,7 @@ async function tryRun(session: RunSession, ctx: Context): Promise<string | undef
     argv: ['/bin/sh', '-c', ': >/rootfs/made'],
     env: { PATH: '/usr/bin:/bin' },
     workdir: '/rootfs',
-    user: { uid: 0, gid: 0, groups: [] },
+    user: { uid: 0, gid: 0, groups: [0] },
     network: 'none',
     platform: hostPlatform(),
   }

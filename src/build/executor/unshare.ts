@@ -255,8 +255,7 @@ class UnshareSession implements RunSession {
   #commandArgv({ argv, env, user, workdir }: RunJob, root: string): readonly string[] {
     const { setpriv, unshare } = this.#tools
     const bounding = ['-all', ...capabilities.map(name => `+${name}`)].join(',')
-    const groups = user.groups.length === 0 ? ['--clear-groups'] : ['--groups', user.groups.join(',')]
-    const group = this.owners === 'one' ? [] : ['--regid', String(user.gid), ...groups]
+    const group = this.owners === 'one' ? [] : ['--regid', String(user.gid), '--groups', user.groups.join(',')]
     const uid = user.uid === 0 ? [] : ['--setuid', String(user.uid)]
     return [
       this.#tools.env,

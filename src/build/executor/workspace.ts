@@ -31,7 +31,7 @@ export const secretPlaces = '/dev/shm'
 async function abandonedSecrets(): Promise<readonly string[]> {
   const names = await readdirIfPresent(secretPlaces)
   const abandoned = names.filter(name => {
-    const owner = /^cloudimg-([^.]+)\./.exec(name)?.[1]
+    const owner = /^cloudimg-secret-([^.]+)\./.exec(name)?.[1]
     return owner !== undefined && processState(owner) === 'gone'
   })
   return abandoned.map(name => join(secretPlaces, name))
