@@ -1,10 +1,12 @@
-// Writes the pages that are made from code: docs/cli.md from the commands, docs/kubefile.md from the instruction table.
+// Writes the pages that are made from code: docs/cli.md from the commands, docs/kubefile.md from the instruction table
+// and scripts/kubefile-guide/, docs/rules/README.md from the lint rules.
 // With --check it writes nothing and fails where a page is not what it would write.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { exitCodeMeanings } from '../src/cli/exit-code.ts'
 import { createProgram } from '../src/cli/program.ts'
+import { lintRules } from '../src/kubefile/lint/rules.ts'
 import { type FlagSpec, instructions, type InstructionSpec } from '../src/kubefile/instructions.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -16,7 +18,11 @@ function commandPage(): string {
   const { stdout, stderr, stdin } = process
   const program = createProgram({ stdout, stderr, stdin, env: {} }, { code: 0 })
   program.configureOutput({ getOutHelpWidth: () => helpWidth })
-  const sections = program.commands.map(command => `## cloudimg ${command.name()}\n\n${fenced(helpOf(command))}`)
+  const sections = program
+    .createHelp()
+    .visibleCommands(program)
+    .filter(command => command.name() !== 'help')
+    .map(command => `## cloudimg ${command.name()}\n\n${fenced(helpOf(command))}`)
   const codes = exitCodeMeanings.map(([code, meaning]) => `| ${code} | ${meaning} |`)
   return [
     generated,
@@ -38,29 +44,42 @@ function fenced(text: string): string {
   return `\`\`\`text\n${text.trimEnd()}\n\`\`\``
 }
 
-function kubefilePage(): string {
-  return [generated, '# The Kubefile', intro, ...[...instructions.values()].map(instructionSection)].join('\n\n')
+/** `scripts/kubefile-guide/`: what the table does not say, a file for each instruction and each chapter. */
+function guide(name: string): string {
+  return readFileSync(join(import.meta.dirname, 'kubefile-guide', `${name}.md`), 'utf8').trim()
 }
 
-const intro = `The grammar is a Dockerfile's, with \`BASE\` and sealer's words added. Every instruction below is understood; those marked
-"parsed" are refused when a build is planned, with their place in the file. Without any \`FROM\` an implicit \`FROM scratch\`
-stands before line 1. \`ARCH\` (= \`TARGETARCH\`) and the \`TARGET*\` and \`BUILD*\` names expand in every stage.`
+function kubefilePage(): string {
+  const overview = [...instructions.values()].map(
+    ({ kind, summary }) => `| [${kind}](#${kind.toLowerCase()}) | ${summary.replaceAll('|', '\\|')} |`,
+  )
+  return [
+    generated,
+    '# The Kubefile',
+    ...['intro', 'structure', 'variables', 'context'].map(guide),
+    `## Instructions\n\n| instruction | meaning |\n| --- | --- |\n${overview.join('\n')}`,
+    ...[...instructions.values()].map(instructionSection),
+    ...['toolbox', 'lock', 'lint', 'differences'].map(guide),
+  ].join('\n\n')
+}
 
 function instructionSection(spec: InstructionSpec): string {
   const flags = spec.flags.map(flagLine)
+  const json = spec.json === 'never' ? '' : `; the JSON form is ${spec.json}`
   return [
-    `## ${spec.kind}`,
-    `${sentence(spec.summary)}${spec.support === 'built' ? '' : ' *(parsed)*'}`,
+    `### ${spec.kind}`,
+    `${sentence(spec.summary)}${spec.support === 'built' ? '' : ' *(parsed, not yet built)*'}`,
     `    ${spec.usage}`,
-    `For example:\n\n\`\`\`dockerfile\n${spec.example}\n\`\`\``,
-    `Variables in its arguments are ${spec.expands ? '' : 'not '}expanded${spec.json === 'never' ? '' : `; the JSON form is ${spec.json}`}.`,
+    `Variables are ${spec.expands ? '' : 'not '}expanded${json}.`,
     ...(flags.length === 0 ? [] : [flags.join('\n')]),
+    guide(spec.kind),
+    `For example:\n\n\`\`\`dockerfile\n${spec.example}\n\`\`\``,
   ].join('\n\n')
 }
 
 function flagLine(flag: FlagSpec): string {
   const value = flag.choices?.join('|') ?? (flag.value === 'text' ? 'VALUE' : '')
-  const note = `${flag.isRepeatable === true ? ', may be repeated' : ''}${flag.support === 'built' ? '' : ' *(parsed)*'}`
+  const note = `${flag.isRepeatable === true ? ', may be repeated' : ''}${flag.support === 'built' ? '' : ' *(parsed, not yet built)*'}`
   return `- \`--${flag.name}${value === '' ? '' : `=${value}`}\`: ${flag.summary}${note}`
 }
 
@@ -68,7 +87,19 @@ function sentence(text: string): string {
   return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}.`
 }
 
-const pages = { 'docs/cli.md': commandPage(), 'docs/kubefile.md': kubefilePage() }
+function rulesPage(): string {
+  const rows = lintRules.map(({ id, severity, summary, fixes }) => {
+    return `| [${id}](${id}.md) | ${severity} | ${fixes === true ? 'yes' : ''} | ${summary.replaceAll('|', '\\|')} |`
+  })
+  return [
+    generated,
+    '# Lint rules',
+    'What `cloudimg lint` looks for; [kubefile.md](../kubefile.md#lint) says how to skip a rule. The mistakes of grammar that a build refuses have no page: they explain themselves.',
+    `| rule | severity | \`--fix\` | what |\n| --- | --- | --- | --- |\n${rows.join('\n')}`,
+  ].join('\n\n')
+}
+
+const pages = { 'docs/cli.md': commandPage(), 'docs/kubefile.md': kubefilePage(), 'docs/rules/README.md': rulesPage() }
 const check = process.argv.includes('--check')
 const stale: string[] = []
 for (const [path, text] of Object.entries(pages)) {

@@ -10,6 +10,7 @@ const root = join(import.meta.dirname, '..')
 const suites: Readonly<Record<string, readonly string[]>> = {
   kubefile: ['test/unit/kubefile/properties.test.ts'],
   kills: ['test/integration/build-storage.test.ts'],
+  transport: ['test/integration/fault-proxy.test.ts'],
   installer: ['test/integration/installer-crash.test.ts'],
   power: ['test/e2e/power-cut.test.ts'],
 }

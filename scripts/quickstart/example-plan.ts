@@ -21,7 +21,7 @@ export async function planExample(home: string, reference: string, allowStandIn:
     {
       image,
       hosts: { servers: [hosts.server], agents: hosts.agents },
-      cluster: { allowStandIn },
+      wishes: { allowStandIn },
       fixes: ['default-route'],
       stateHome: home,
     },

@@ -13,7 +13,8 @@ import { drain, type HttpResponse, retryAfterMs, sendFollowing } from '../io/htt
 import { readFileRange } from '../io/read-file.ts'
 import { retry, type RetryOptions } from '../io/retry.ts'
 import { describeLocation } from './mirror.ts'
-import type { PartialDownload, PartialOrigin } from './pool.ts'
+import type { PartialOrigin } from '../io/partial-file.ts'
+import type { PartialDownload } from './pool.ts'
 
 /** No single artifact is larger; what a server sends beyond it is a mistake or an attack. */
 export const maxArtifactBytes = 32 * GiB

@@ -1,4 +1,5 @@
 import { offlineErrorFor } from '../artifact/fetch.ts'
+import { applicationsAnnotation, formatApplications, parseApplications } from '../core/application.ts'
 import type { Context } from '../core/context.ts'
 import type { Digest } from '../core/digest.ts'
 import { CloudimgError, isCloudimgError } from '../core/error.ts'
@@ -6,6 +7,7 @@ import { InvalidFileError } from '../core/invalid-file.ts'
 import { formatPlatform, hostPlatform, type Platform } from '../core/platform.ts'
 import { formatReference, type Reference } from '../core/reference.ts'
 import type { Kubefile } from '../kubefile/ast.ts'
+import { lintKubefile, type LintOptions } from '../kubefile/lint/lint.ts'
 import { parseKubefile } from '../kubefile/parse.ts'
 import { unusedBuildArgs } from '../kubefile/scope.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -29,8 +31,11 @@ import {
   isStandIn,
 } from './metadata.ts'
 import type { BuildPlan } from './plan.ts'
-import type { RunServices } from './executor/run-services.ts'
+import { openRunServices, type RunServices, type RunWishes } from './executor/run-services.ts'
+import { clearAbandonedRuns } from './executor/workspace.ts'
 import { baseKey, planBuild, type PlanResult, targetStage } from './plan-build.ts'
+import { kubeVersionLabel } from './plan-application.ts'
+import { resolveApplications } from './resolve-applications.ts'
 import { type PlannedTree, runPlan } from './run-plan.ts'
 import type { BuildSources } from './sources.ts'
 import type { StageConfig } from './container-config.ts'
@@ -44,7 +49,8 @@ export interface BuildRequest {
   readonly target?: string | undefined
   /** Templates, images and files from outside: mirrors, lock, cache. */
   readonly sources: BuildSources
-  readonly runs: RunServices
+  /** How RUN is run; by whatever works here, without secrets, unless told. */
+  readonly run?: Partial<RunWishes>
   readonly options: BuildOptions
 }
 
@@ -76,15 +82,21 @@ export interface BuildResult {
   readonly platforms: readonly BuiltPlatform[]
 }
 
-/** Parses, and throws all mistakes at once with their places. Warnings become events. */
-export function readKubefile(file: { readonly filename: string; readonly source: string }, ctx: Context): Kubefile {
-  const { kubefile, diagnostics } = parseKubefile(file.source, file.filename)
-  if (kubefile === undefined) throw new InvalidFileError(file.filename, file.source, diagnostics)
+/** Parses and lints, and throws all mistakes at once with their places. Warnings become events. */
+export function readKubefile(
+  { filename, source }: BuildRequest['kubefile'],
+  ctx: Context,
+  options: Pick<LintOptions, 'target'> = {},
+): Kubefile {
+  const { kubefile } = parseKubefile(source, filename)
+  const diagnostics = lintKubefile(source, filename, options)
+  if (kubefile === undefined || diagnostics.some(({ severity }) => severity === 'error'))
+    throw new InvalidFileError(filename, source, diagnostics)
   for (const { rule, message, hint, span } of diagnostics) {
     ctx.events({
       kind: 'warning',
       code: rule,
-      message: `${file.filename}:${span.start.line}: ${message}`,
+      message: `${filename}:${span.start.line}: ${message}`,
       ...(hint === undefined ? {} : { hint }),
     })
   }
@@ -130,8 +142,13 @@ async function planPlatform(
     const result = planBuild(kubefile, { ...request, ...(target === undefined ? {} : { target }) })
     if (result.missing.length === 0 || result.diagnostics.length > 0) return result
     for (const name of result.missing) {
-      const { config } = await images.open(name, ctx)
-      bases.set(baseKey(name), { config: config.config ?? {}, author: config.author })
+      const { config, manifest } = await images.open(name, ctx)
+      const { applications } = parseApplications(manifest.annotations)
+      bases.set(baseKey(name), {
+        config: config.config ?? {},
+        author: config.author,
+        applications: applications.map(inherited => ({ name: inherited.name, sources: [], env: {}, inherited })),
+      })
     }
   }
 }
@@ -141,13 +158,16 @@ async function planPlatform(
  * @throws KUBEFILE_INVALID, CONTEXT_INVALID, IMAGE_UNRESOLVED, the artifact room's errors, DISK_FULL.
  */
 export async function buildImage(request: BuildRequest, store: Store, ctx: Context): Promise<BuildResult> {
-  const kubefile = readKubefile(request.kubefile, ctx)
+  const kubefile = readKubefile(request.kubefile, ctx, { target: request.target })
   warnOfUnusedArgs(kubefile, request.buildArgs, ctx)
   const plans = await planPlatforms(kubefile, request, request.sources.images, ctx)
   const { epoch, compression } = request.options
   const maker = new LayerMaker(store, { epoch, compression, wantsDigest: isArtifactPath })
+  const { home } = store.layout
+  await clearAbandonedRuns(home)
+  const runs = openRunServices(request.run ?? {}, { home, images: request.sources.images, store })
   const built = await buildPlatforms(
-    plans.map(plan => new PlatformBuild(plan, kubefile, request, store, maker)),
+    plans.map(plan => new PlatformBuild(plan, kubefile, request, store, maker, runs)),
     ctx,
   )
   const index = await assembleIndex(
@@ -201,13 +221,22 @@ class PlatformBuild {
   readonly #request: BuildRequest
   readonly #store: Store
   readonly #maker: LayerMaker
+  readonly #runs: RunServices
 
-  constructor(plan: BuildPlan, kubefile: Kubefile, request: BuildRequest, store: Store, maker: LayerMaker) {
+  constructor(
+    plan: BuildPlan,
+    kubefile: Kubefile,
+    request: BuildRequest,
+    store: Store,
+    maker: LayerMaker,
+    runs: RunServices,
+  ) {
     this.#plan = plan
     this.#kubefile = kubefile
     this.#request = request
     this.#store = store
     this.#maker = maker
+    this.#runs = runs
   }
 
   async build(ctx: Context): Promise<PlatformResult> {
@@ -219,7 +248,7 @@ class PlatformBuild {
         context: this.#request.context,
         store: this.#store,
         sources: this.#request.sources,
-        runs: this.#request.runs,
+        runs: this.#runs,
         diffId: async (spec, ctx) => (await this.#maker.make(spec, ctx)).diffId,
       },
       ctx,
@@ -235,6 +264,9 @@ class PlatformBuild {
     const history = historyOf(planned, specs)
     const runtime = detectRuntime(planned.tree, planned.templates)
     const annotations: Record<string, string> = {}
+    const applications = resolveApplications(planned.plan, planned.tree, runtime !== undefined, this.#kubefile)
+    if (applications.applications.length > 0 || applications.launch !== undefined)
+      annotations[applicationsAnnotation] = formatApplications(applications)
     if (runtime !== undefined) {
       const files = new Map([
         ...(await inheritedDigests(this.#store, planned.tree, ctx)),
@@ -249,6 +281,8 @@ class PlatformBuild {
         standIn: await isStandIn(this.#store, planned.tree, ctx),
         ...unsealed,
         inherited: await inheritedMetadata(this.#store, planned.tree, ctx),
+        applications,
+        kubeVersion: planned.plan.config.Labels?.[kubeVersionLabel],
       })
       const last = await this.#clusterLayer(planned, metadata)
       layers.push(await this.#maker.make(last, ctx))

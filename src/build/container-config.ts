@@ -1,4 +1,5 @@
 import type { ContainerConfig, Healthcheck } from '../oci/image.ts'
+import type { PlannedApplication } from './plan.ts'
 
 type Pairs = readonly (readonly [name: string, value: string])[]
 
@@ -23,6 +24,8 @@ export type ConfigChange =
 export interface StageConfig {
   readonly config: ContainerConfig
   readonly author: string | undefined
+  /** sealer's applications; none unless told. */
+  readonly applications?: readonly PlannedApplication[]
 }
 
 const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'

@@ -1,4 +1,3 @@
-import { posix } from 'node:path'
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
 import type { Store } from '../oci/store/store.ts'
@@ -8,6 +7,7 @@ import type { CopyItem, CopyStep } from './plan.ts'
 import type { BuildSources } from './sources.ts'
 import type { TreeFile } from './tree.ts'
 import { unpackArchive } from './unpack-archive.ts'
+import { urlFileName } from './url-file-name.ts'
 
 interface Outside {
   readonly store: Store
@@ -62,7 +62,7 @@ async function fetchFile(
   { sources }: Outside,
   ctx: Context,
 ): Promise<CopyMatch> {
-  const name = posix.basename(decoded(new URL(url).pathname))
+  const name = urlFileName(url)
   if (name === '' && /(?:^|\/)\.{0,2}$/.test(target)) {
     throw new CloudimgError('CONTEXT_INVALID', `adding "${url}": its path ends without a file name`, {
       hint: `name the file in the target: ${target}NAME`,
@@ -79,14 +79,6 @@ async function fetchFile(
     content: { from: 'pool', digest },
   }
   return { name, entry }
-}
-
-function decoded(path: string): string {
-  try {
-    return decodeURIComponent(path)
-  } catch {
-    return path
-  }
 }
 
 function textFile(path: string, text: string): TreeFile {

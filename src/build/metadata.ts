@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Applications } from '../core/application.ts'
 import { type ClusterMetadata, parseClusterMetadata, type RuntimeName } from '../core/cluster-metadata.ts'
 import type { Context } from '../core/context.ts'
 import { type Digest, hexOf } from '../core/digest.ts'
@@ -46,6 +47,9 @@ export interface MetadataParts {
   readonly images: readonly string[]
   /** What the cluster image says of itself that this one begins with. */
   readonly inherited: ClusterMetadata | undefined
+  readonly applications: Applications
+  /** KUBEVERSION's range. */
+  readonly kubeVersion: string | undefined
 }
 
 /** The Metadata that a base image brings, if it is a cluster image. */
@@ -76,7 +80,7 @@ export async function inheritedDigests(
 }
 
 export function describeCluster(parts: MetadataParts): ClusterMetadata {
-  const { runtime, tree, templates, files, inherited } = parts
+  const { runtime, tree, templates, files, inherited, applications, kubeVersion } = parts
   const own = templates.findLast(template => template.runtime === runtime)
   const version = own === undefined ? inherited?.version : own.version
   const unsealed = [...(inherited?.unsealed ?? []), ...parts.unsealed]
@@ -120,5 +124,8 @@ export function describeCluster(parts: MetadataParts): ClusterMetadata {
       string
     >,
     images: [...new Set(parts.images)].sort(),
+    ...(applications.applications.length === 0 ? {} : { applications: applications.applications }),
+    ...(applications.launch === undefined ? {} : { launch: applications.launch }),
+    ...(kubeVersion === undefined ? {} : { kubeVersion }),
   }
 }

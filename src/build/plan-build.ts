@@ -115,7 +115,7 @@ class Planner {
       base: { from: 'stage', stage: earlier },
       isScratch,
       platform: plan.platform,
-      inherited: { config: inheritConfig(plan.config), author: plan.author },
+      inherited: { config: inheritConfig(plan.config), author: plan.author, applications: plan.applications },
       triggers: plan.config.OnBuild ?? [],
       scope: stageScope(this.#global, scope.env, scope.args),
     }
@@ -141,7 +141,7 @@ class Planner {
       base,
       isScratch: false,
       platform,
-      inherited: { config, author: known.author },
+      inherited: { ...known, config },
       triggers: known.config.OnBuild ?? [],
       scope: this.#scope(config.Env),
     }

@@ -18,6 +18,15 @@ export function commandArgv(
   return command.form === 'exec' ? command.argv.map(word => word.text) : [...shell, command.script.text]
 }
 
+/** A command as one line for the shell. */
+export function shellLine(command: Parameters<typeof commandArgv>[0]): string {
+  return command.form === 'shell' ? command.script.text : command.argv.map(word => quoted(word.text)).join(' ')
+}
+
+function quoted(word: string): string {
+  return /^[\w%+,./:=@-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
+}
+
 /** `80`, `80/udp`, `8000-8010/tcp` as the single ports that the config lists. @throws CONTEXT_INVALID. */
 export function parsePorts(text: string): readonly string[] {
   const [, first = '', last, protocol = 'tcp'] = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/([A-Za-z]+))?$/.exec(text) ?? []

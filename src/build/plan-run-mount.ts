@@ -154,7 +154,9 @@ class MountPlanner {
   #choice<T extends string>(name: string, choices: readonly [T, ...T[]]): T {
     const text = this.#options.get(name) ?? choices[0]
     const found = choices.find(choice => choice === text)
-    return found ?? this.#report(`"${text}" is no ${name}`, `write ${name}=${choices.join(` or ${name}=`)}`) ?? choices[0]
+    return (
+      found ?? this.#report(`"${text}" is no ${name}`, `write ${name}=${choices.join(` or ${name}=`)}`) ?? choices[0]
+    )
   }
 
   #isOn(name: string): boolean {

@@ -1,6 +1,7 @@
 import type { Diagnostic, Span } from '../core/diagnostic.ts'
 import type { Platform } from '../core/platform.ts'
 import {
+  type App,
   type Arg,
   type Base,
   type Cmd,
@@ -22,8 +23,9 @@ import type { Scope } from '../kubefile/scope.ts'
 import { unquoteWord } from '../kubefile/words.ts'
 import { applyChange, type ConfigChange, type StageConfig } from './container-config.ts'
 import { Expander } from './expander.ts'
+import { ApplicationPlanner, kubeVersionLabel } from './plan-application.ts'
 import type { StageBase, StagePlan, Step } from './plan.ts'
-import { commandArgv, healthcheckOf, isSignal, parsePorts, resolveWorkdir } from './plan-config.ts'
+import { commandArgv, healthcheckOf, isSignal, parsePorts, resolveWorkdir, shellLine } from './plan-config.ts'
 import { parseOwner, planCopy } from './plan-copy.ts'
 import { planRun } from './plan-run.ts'
 
@@ -65,6 +67,7 @@ class StagePlanner {
   readonly #steps: Step[] = []
   readonly #uses = new Set<number>()
   readonly #expander: Expander
+  readonly #applications: ApplicationPlanner
   #state: StageConfig
   #scope: Scope
   #hasOwnCmd = false
@@ -75,13 +78,16 @@ class StagePlanner {
     this.#state = start.inherited
     this.#scope = start.scope
     this.#expander = new Expander(planning.kubefile.escape, planning.diagnostics, name => this.#scope.lookup(name))
+    this.#applications = new ApplicationPlanner(start.inherited.applications ?? [], this.#expander, (...mistake) =>
+      this.#report(...mistake),
+    )
   }
 
   plan(stage: Stage): PlannedStage {
     for (const trigger of this.#start.triggers) this.#planTrigger(trigger, stage)
     for (const instruction of stage.instructions) this.#planInstruction(instruction)
     const { number, name, base, platform, isScratch } = this.#start
-    const plan = { number, name, base, platform, steps: this.#steps, ...this.#state }
+    const plan = { number, name, base, platform, steps: this.#steps, ...this.#state, ...this.#applications.result() }
     return { plan, scope: this.#scope, isScratch, uses: [...this.#uses] }
   }
 
@@ -138,6 +144,19 @@ class StagePlanner {
       }
       case 'ONBUILD':
         return this.#configure(instruction, { set: 'onbuild', trigger: triggerText(instruction) })
+      case 'APP':
+      case 'CNI':
+      case 'CSI':
+        return this.#planApp(instruction)
+      case 'APPENV':
+      case 'APPCMDS':
+      case 'LAUNCH':
+      case 'CMDS':
+        return this.#add(instruction, { kind: 'declare', what: this.#applications.declare(instruction) })
+      case 'KUBEVERSION': {
+        const range = unquoteWord(instruction.value.text, this.#expander.escape)
+        return this.#configure(instruction, { set: 'labels', pairs: [[kubeVersionLabel, range]] })
+      }
       default:
         this.#refuse(instruction.kind, keywordSpan(instruction))
     }
@@ -164,6 +183,7 @@ class StagePlanner {
     const argv = commandArgv(instruction.command, this.#shell)
     if (instruction.kind === 'CMD') {
       this.#hasOwnCmd = true
+      this.#applications.cmd(shellLine(instruction.command))
       return this.#configure(instruction, { set: 'cmd', argv })
     }
     this.#configure(instruction, { set: 'entrypoint', argv, resetsCmd: !this.#hasOwnCmd })
@@ -234,6 +254,15 @@ class StagePlanner {
       if ('origin' in mount && mount.origin?.from === 'stage') this.#uses.add(mount.origin.stage)
     }
     this.#add(instruction, { kind: 'run', ...run })
+  }
+
+  #planApp(instruction: App): void {
+    const planned = this.#applications.app(instruction)
+    if (planned === undefined) return
+    this.#add(instruction, { kind: 'copy', ...planned.copy })
+    if (instruction.kind === 'APP') return
+    const label = `cluster.alpha.sealer.io/kube-${instruction.kind.toLowerCase()}-${planned.name}`
+    this.#apply({ set: 'labels', pairs: [[label, 'true']] })
   }
 
   #planBase(base: Base): void {

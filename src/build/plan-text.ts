@@ -37,6 +37,8 @@ function describeStep(step: Step): string {
       return 'collect the container images that the tree names'
     case 'directory':
       return `work in ${step.path}`
+    case 'declare':
+      return step.what
     case 'configure':
       return describeChange(step.change)
     case 'run':

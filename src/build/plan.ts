@@ -1,6 +1,8 @@
+import type { Application } from '../core/application.ts'
 import type { Span } from '../core/diagnostic.ts'
 import type { Digest } from '../core/digest.ts'
 import type { Platform } from '../core/platform.ts'
+import type { Word } from '../kubefile/ast.ts'
 import type { ContainerConfig } from '../oci/image.ts'
 import type { ConfigChange } from './container-config.ts'
 import type { FileMode } from './file-mode.ts'
@@ -112,9 +114,33 @@ export type Step =
         | { readonly kind: 'template'; readonly template: string; readonly version: string | undefined }
         | { readonly kind: 'collect' }
         | { readonly kind: 'configure'; readonly change: ConfigChange }
+        /** What only Metadata tells: an application's variables and command, and what starts. */
+        | { readonly kind: 'declare'; readonly what: string }
         /** WORKDIR: a directory that is made where it is missing, for the user of the image. */
         | { readonly kind: 'directory'; readonly path: string; readonly owner: OwnerWish | undefined }
       ))
+
+/** An application as far as the Kubefile tells; what its files are is seen when they are there. */
+export interface PlannedApplication {
+  readonly name: string
+  /** The names of its sources, in order. */
+  readonly sources: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  /** What APPCMDS says. */
+  readonly command?: readonly string[]
+  /** As the base image has it: its files are known. */
+  readonly inherited?: Application
+}
+
+/** What runs once the cluster is up. */
+export interface LaunchPlan {
+  readonly from: 'LAUNCH' | 'CMDS' | 'CMD'
+  readonly applications: readonly string[]
+  /** Where each of them is named. */
+  readonly words: readonly Word[]
+  /** Lines for the shell. */
+  readonly commands: readonly string[]
+}
 
 /** What FROM names, for one platform. */
 export interface BaseImageName {
@@ -138,6 +164,9 @@ export interface StagePlan {
   /** After all steps. */
   readonly config: ContainerConfig
   readonly author: string | undefined
+  readonly applications: readonly PlannedApplication[]
+  /** Never inherited: what a base starts is the base's. */
+  readonly launch: LaunchPlan | undefined
 }
 
 /** Pure data: what one platform's build does, in order. `build --plan` prints it. */

@@ -134,6 +134,7 @@ class StageRunner {
     this.#ctx.signal.throwIfAborted()
     switch (step.kind) {
       case 'configure':
+      case 'declare':
         return this.#remember(step.createdBy)
       case 'copy':
         return this.#copy(step)

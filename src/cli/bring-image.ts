@@ -1,9 +1,8 @@
-import { formatReference, parseReference, type Reference } from '../core/reference.ts'
+import { familiarReference, formatReference, parseReference, type Reference } from '../core/reference.ts'
 import { copyImage } from '../oci/copy.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { systemCredentials } from '../oci/remote/credentials.ts'
-import { remoteRepository } from '../oci/remote/registry.ts'
 import { findImage } from './image-argument.ts'
+import { remoteAccess } from './remote-access.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -24,8 +23,9 @@ export async function bringImage(
 }
 
 async function fetch(session: Session, ref: Reference): Promise<void> {
-  const repository = remoteRepository(ref, { credentials: systemCredentials() })
+  const source = (await remoteAccess(session)).source(ref)
   const { digest: _digest, ...named } = { ...ref, tag: ref.tag ?? 'latest' }
   const name = ref.digest ?? named.tag
-  await copyImage(repository, name, await session.store(), formatReference(named), {}, session.ctx)
+  const options = { title: `pulling ${familiarReference(ref)}` }
+  await copyImage(source, name, await session.store(), formatReference(named), options, session.ctx)
 }

@@ -49,6 +49,7 @@ const codes: Readonly<Record<ErrorCode, ExitCode>> = {
   HOST_UNREACHABLE: 7,
   HOST_KEY_CHANGED: 7,
   HOST_UNSUITABLE: 7,
+  REFUSED: 7,
   COMMAND_FAILED: 1,
   PHASE_FAILED: 6,
   PLAN_STALE: 6,

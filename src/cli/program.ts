@@ -3,10 +3,14 @@ import { readFileSync } from 'node:fs'
 import { exitCodeMeanings } from './exit-code.ts'
 import { addArchiveCommands } from './groups/archive-commands.ts'
 import { addBuildCommands } from './groups/build-commands.ts'
+import { addClusterCommands } from './groups/cluster-commands.ts'
+import { addDeleteCommand } from './groups/delete-command.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addDoctorCommand } from './groups/doctor-command.ts'
 import { addImageCommands } from './groups/image-commands.ts'
+import { addKubefileCommands } from './groups/kubefile-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
+import { addRegistryCommands } from './groups/registry-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
 import type { Act } from './options.ts'
@@ -47,10 +51,14 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addTransferCommands(program, act)
   addArchiveCommands(program, act)
   addLoginCommands(program, act)
+  addRegistryCommands(program, act)
   addBuildCommands(program, act)
+  addKubefileCommands(program, act)
   addServeCommand(program, act)
   addDeployCommands(program, act)
   addDoctorCommand(program, act)
+  addClusterCommands(program, act)
+  addDeleteCommand(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)
   return program
 }

@@ -1,6 +1,8 @@
-import type { Event, TaskOutcome } from '../core/context.ts'
+import type { Event, TaskId } from '../core/context.ts'
 import { eventLines } from './event-lines.ts'
-import { type RunningTask, TaskTable } from './task-table.ts'
+import { finishedLines } from './finished-lines.ts'
+import { LiveReporter } from './live-reporter.ts'
+import { TaskTable } from './task-table.ts'
 import { type Reporter, stylerFor, type Styler, type Terminal } from './terminal.ts'
 
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'json' | 'quiet'
@@ -13,9 +15,9 @@ export function createReporter(mode: ProgressMode, terminal: Terminal, now: () =
     case 'quiet':
       return quietReporter(terminal, style)
     case 'json':
-      return { report: event => void terminal.stderr.write(`${JSON.stringify(event)}\n`), close: () => {} }
+      return jsonReporter(terminal, now)
     case 'plain':
-      return plainReporter(terminal, style, new TaskTable(now))
+      return plainReporter(terminal, style, now)
     case 'tty':
       return new LiveReporter(terminal, style, new TaskTable(now))
   }
@@ -30,121 +32,48 @@ function quietReporter(terminal: Terminal, style: Styler): Reporter {
   }
 }
 
-const outcomeWords: Readonly<Record<TaskOutcome, string>> = {
-  done: 'done',
-  cached: 'cached',
-  skipped: 'skipped',
-  failed: 'failed',
-}
+const jsonEveryMs = 100
 
-function plainReporter(terminal: Terminal, style: Styler, tasks: TaskTable): Reporter {
-  const line = (text: string): void => void terminal.stderr.write(`${text}\n`)
+/** Each event a line; of a task's progress no more than ten a second, and the last one. */
+function jsonReporter(terminal: Terminal, now: () => number): Reporter {
+  const told = new Map<TaskId, number>()
   return {
     report: event => {
-      const text = finishedLine(event, tasks, style)
-      if (text !== undefined) text.forEach(line)
+      if (event.kind === 'task.end') told.delete(event.id)
+      if (event.kind === 'task.progress') {
+        const at = now()
+        if (event.done !== event.total && at - (told.get(event.id) ?? Number.NEGATIVE_INFINITY) < jsonEveryMs) return
+        told.set(event.id, at)
+      }
+      terminal.stderr.write(`${JSON.stringify(event)}\n`)
     },
     close: () => {},
   }
 }
 
-/** Keeps the table and gives the lines that stay on the screen for an event. */
-function finishedLine(event: Event, tasks: TaskTable, style: Styler): readonly string[] | undefined {
-  switch (event.kind) {
-    case 'task.start':
-      tasks.start(event)
-      return undefined
-    case 'task.progress':
-      tasks.progress(event)
-      return undefined
-    case 'task.output':
-      return event.text
-        .split('\n')
-        .filter(text => text !== '')
-        .map(text => style('dim', `    ${text}`))
-    case 'task.end': {
-      const task = tasks.end(event.id)
-      // What turned out to be needless is nothing to tell of.
-      return task === undefined || event.outcome === 'skipped'
-        ? undefined
-        : [endLine(task, event.outcome, event.note, tasks, style)]
-    }
-    case 'note':
-    case 'phase':
-    case 'host':
-    case 'retry':
-    case 'warning':
-      return eventLines(event, style)
+/** In a log, something that takes long gives a sign of life this often. */
+const heartbeatMs = 10_000
+
+function plainReporter(terminal: Terminal, style: Styler, now: () => number): Reporter {
+  const tasks = new TaskTable(now)
+  const line = (text: string): void => void terminal.stderr.write(`${text}\n`)
+  const told = new Map<TaskId, number>()
+  const heartbeat = (event: Event): void => {
+    if (event.kind === 'task.start' && event.parent === undefined) told.set(event.id, now())
+    if (event.kind === 'task.end') told.delete(event.id)
+    if (event.kind !== 'task.progress') return
+    const before = told.get(event.id)
+    const at = now()
+    if (before === undefined || at - before < heartbeatMs) return
+    told.set(event.id, at)
+    const task = tasks.running.find(({ id }) => id === event.id)
+    if (task !== undefined) line(style('dim', `  … ${task.title}: ${tasks.describe(task)}`))
   }
-}
-
-function endLine(
-  task: RunningTask,
-  outcome: TaskOutcome,
-  note: string | undefined,
-  tasks: TaskTable,
-  style: Styler,
-): string {
-  const words = tasks.summary(task, note ?? outcomeWords[outcome])
-  const mark = outcome === 'failed' ? style('red', '✗') : style('green', '✓')
-  return `  ${mark} ${task.title} ${style('dim', words)}`
-}
-
-const redrawMs = 100
-const barWidth = 24
-
-/** Finished things as lines, and below them what is under way, drawn anew ten times a second. */
-class LiveReporter implements Reporter {
-  readonly #terminal: Terminal
-  readonly #style: Styler
-  readonly #tasks: TaskTable
-  #drawn = 0
-  #timer: NodeJS.Timeout | undefined
-
-  constructor(terminal: Terminal, style: Styler, tasks: TaskTable) {
-    this.#terminal = terminal
-    this.#style = style
-    this.#tasks = tasks
-  }
-
-  report(event: Event): void {
-    const lines = finishedLine(event, this.#tasks, this.#style)
-    if (lines !== undefined && lines.length > 0) {
-      this.#erase()
-      this.#terminal.stderr.write(`${lines.join('\n')}\n`)
-    }
-    this.#timer ??= setTimeout(() => this.#draw(), redrawMs).unref()
-  }
-
-  close(): void {
-    clearTimeout(this.#timer)
-    this.#erase()
-  }
-
-  #erase(): void {
-    if (this.#drawn > 0) this.#terminal.stderr.write(`\u001B[${this.#drawn}A\u001B[J`)
-    this.#drawn = 0
-  }
-
-  #draw(): void {
-    this.#timer = undefined
-    this.#erase()
-    const rows = Math.max(1, (this.#terminal.stderr.rows ?? 24) - 2)
-    const lines = this.#tasks.running.slice(0, rows).map(task => this.#line(task))
-    if (lines.length === 0) return
-    this.#terminal.stderr.write(`${lines.join('\n')}\n`)
-    this.#drawn = lines.length
-    this.#timer = setTimeout(() => this.#draw(), redrawMs).unref()
-  }
-
-  #line(task: RunningTask): string {
-    const columns = this.#terminal.stderr.columns ?? 80
-    const words = this.#tasks.describe(task)
-    const filled =
-      task.total === undefined || task.total === 0 ? undefined : Math.floor((barWidth * task.done) / task.total)
-    const bar = filled === undefined ? '' : `[${'='.repeat(Math.min(barWidth, filled)).padEnd(barWidth)}] `
-    const title = task.title.slice(0, Math.max(8, columns - words.length - bar.length - 6))
-    const text = `  ${title} ${bar}${words}`.slice(0, columns - 1)
-    return text.replace(words, this.#style('dim', words))
+  return {
+    report: event => {
+      finishedLines(event, tasks, style).forEach(line)
+      heartbeat(event)
+    },
+    close: () => {},
   }
 }

@@ -29,6 +29,19 @@ export async function askText(terminal: Terminal, question: string, flag: string
   return answer
 }
 
+/** Off a terminal nothing is taken for granted. @throws USAGE naming the flag that says yes. */
+export async function askYes(terminal: Terminal, question: string, flag: string): Promise<boolean> {
+  const { confirm, isCancel } = await import('@clack/prompts')
+  refuseOffTerminal(terminal, question, flag)
+  const answer = await confirm({
+    message: question,
+    initialValue: false,
+    input: terminal.stdin,
+    output: terminal.stderr,
+  })
+  return !isCancel(answer) && answer
+}
+
 function refuseOffTerminal(terminal: Terminal, question: string, flag: string): void {
   if (terminal.stdin.isTTY) return
   throw new CloudimgError('USAGE', `asking for "${question}": there is no terminal to ask at`, {

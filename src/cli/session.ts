@@ -26,6 +26,8 @@ export interface Session {
   store(): Promise<Store>
   /** The answer on stdout: `text` for people, `value` as one JSON object with `--json`. */
   answer(value: object, text: string | (() => string)): void
+  /** An answer that is these very bytes. */
+  answerBytes(bytes: Uint8Array): void
 }
 
 const modes: ReadonlySet<string> = new Set(['auto', 'tty', 'plain', 'json', 'quiet'])
@@ -61,6 +63,10 @@ export async function runSession(
         reporter.close()
         const shown = options.json === true ? JSON.stringify(value) : typeof text === 'string' ? text : text()
         if (shown !== '') terminal.stdout.write(shown.endsWith('\n') ? shown : `${shown}\n`)
+      },
+      answerBytes: bytes => {
+        reporter.close()
+        terminal.stdout.write(bytes)
       },
     }
     return (await action(session)) ?? 0

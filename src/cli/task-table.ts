@@ -4,11 +4,20 @@ import type { Event, TaskId } from '../core/context.ts'
 export interface RunningTask {
   readonly id: TaskId
   readonly title: string
+  readonly parent: TaskId | undefined
   readonly started: number
+  /** Other tasks are its parts, and its count is their sum. */
+  isSum: boolean
   done: number
   total: number | undefined
   unit: 'bytes' | 'items'
+  /** Counts of the last seconds, oldest first. */
+  readonly samples: { readonly at: number; readonly done: number }[]
 }
+
+/** A rate is that of the last five seconds: what went before says nothing about what is left. */
+const windowMs = 5000
+const sampleMs = 250
 
 /** The tasks under way, as events tell of them; times in milliseconds. */
 export class TaskTable {
@@ -19,30 +28,44 @@ export class TaskTable {
     this.#now = now
   }
 
+  /** Parts first, in the order of their start; sums after them. */
   get running(): readonly RunningTask[] {
-    return [...this.#tasks.values()]
+    const tasks = [...this.#tasks.values()]
+    return [...tasks.filter(task => !task.isSum), ...tasks.filter(task => task.isSum)]
   }
 
   start(event: Extract<Event, { kind: 'task.start' }>): void {
+    const parent = event.parent === undefined ? undefined : this.#tasks.get(event.parent)
+    if (parent !== undefined) parent.isSum = true
     this.#tasks.set(event.id, {
       id: event.id,
       title: event.title,
+      parent: event.parent,
       started: this.#now(),
+      isSum: false,
       done: 0,
       total: undefined,
       unit: 'bytes',
+      samples: [],
     })
   }
 
   progress(event: Extract<Event, { kind: 'task.progress' }>): RunningTask | undefined {
     const task = this.#tasks.get(event.id)
-    if (task !== undefined)
-      Object.assign(
-        task,
-        { done: event.done, unit: event.unit },
-        event.total === undefined ? {} : { total: event.total },
-      )
+    if (task === undefined) return undefined
+    task.done = event.done
+    task.unit = event.unit
+    if (event.total !== undefined) task.total = event.total
+    this.#sample(task)
     return task
+  }
+
+  #sample({ samples, done }: RunningTask): void {
+    const at = this.#now()
+    const last = samples.at(-1)
+    if (last !== undefined && at - last.at < sampleMs) return
+    samples.push({ at, done })
+    while (samples.length > 2 && at - samples[1]!.at >= windowMs) samples.shift()
   }
 
   end(id: TaskId): RunningTask | undefined {
@@ -53,23 +76,30 @@ export class TaskTable {
 
   /** `12.0 MiB of 40.0 MiB, 8.1 MiB/s, 3 s left` */
   describe(task: RunningTask): string {
-    const seconds = Math.max(0.001, (this.#now() - task.started) / 1000)
-    if (task.unit === 'items') return task.total === undefined ? `${task.done}` : `${task.done} of ${task.total}`
-    const rate = task.done / seconds
-    const parts = [
-      task.total === undefined ? formatBytes(task.done) : `${formatBytes(task.done)} of ${formatBytes(task.total)}`,
-    ]
-    if (seconds >= 0.5 && task.done > 0) parts.push(`${formatBytes(rate)}/s`)
-    if (task.total !== undefined && rate > 0 && seconds >= 1 && task.done < task.total)
-      parts.push(`${formatDuration((task.total - task.done) / rate)} left`)
+    const now = this.#now()
+    const { done, total, unit } = task
+    const count = (value: number): string => (unit === 'bytes' ? formatBytes(value) : String(value))
+    const parts = [total === undefined ? count(done) : `${count(done)} of ${count(total)}`]
+    const rate = recentRate(task, now)
+    if (unit === 'bytes' && now - task.started >= 500 && rate > 0) parts.push(`${formatBytes(rate)}/s`)
+    if (total !== undefined && rate > 0 && now - task.started >= 1000 && done < total)
+      parts.push(`${formatDuration((total - done) / rate)} left`)
     return parts.join(', ')
   }
 
+  /** `done (12.0 MiB, 0.4 s)`; of a sum, whose outcome tells the bytes, `3 copied (312 MiB), 4.1 s`. */
   summary(task: RunningTask, outcome: string): string {
-    const seconds = (this.#now() - task.started) / 1000
+    const seconds = ((this.#now() - task.started) / 1000).toFixed(1)
+    if (task.isSum) return `${outcome}, ${seconds} s`
     const size = task.unit === 'bytes' && task.done > 0 ? `${formatBytes(task.done)}, ` : ''
-    return `${outcome} (${size}${seconds.toFixed(1)} s)`
+    return `${outcome} (${size}${seconds} s)`
   }
+}
+
+/** Bytes or items a second. */
+function recentRate({ samples, done, started }: RunningTask, now: number): number {
+  const from = samples[0] ?? { at: started, done: 0 }
+  return Math.max(0, done - from.done) / Math.max(0.001, (now - from.at) / 1000)
 }
 
 export function formatDuration(seconds: number): string {

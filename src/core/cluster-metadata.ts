@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { applicationSchema, launchSchema } from './application.ts'
 import { CloudimgError } from './error.ts'
 
 const artifact = z.strictObject({
@@ -28,6 +29,12 @@ const schema = z.object({
   components: z.record(z.string(), z.string()),
   /** Container images that the runtime needs on a node, in full. */
   images: z.array(z.string()),
+  /** sealer's APP, CNI and CSI; their files lie in `application/apps/NAME/`. */
+  applications: z.array(applicationSchema).optional(),
+  /** What LAUNCH, CMDS or CMD start on the first server, in the rootfs, once the cluster is up. */
+  launch: launchSchema.optional(),
+  /** The Kubernetes versions that the applications work with, as KUBEVERSION says. */
+  kubeVersion: z.string().optional(),
 })
 
 /** The file `Metadata` at the root of a cluster image: what a deployer has to know before it unpacks anything. */

@@ -10,6 +10,7 @@ export type TaskOutcome = 'done' | 'cached' | 'skipped' | 'failed'
 
 /** Library code reports by these; only `cli/` turns them into text. */
 export type Event =
+  /** `parent`: the task that this one is a part of, whose count includes this one's. */
   | { readonly kind: 'task.start'; readonly id: TaskId; readonly title: string; readonly parent?: TaskId }
   | {
       readonly kind: 'task.progress'
@@ -65,8 +66,9 @@ export async function withTask<T>(
   title: string,
   work: (task: Task) => Promise<T>,
   unit: 'bytes' | 'items' = 'bytes',
+  parent?: TaskId,
 ): Promise<T> {
-  const task = startTask(ctx, title, unit)
+  const task = startTask(ctx, title, unit, parent)
   let ended = false
   const once: Task = {
     ...task,

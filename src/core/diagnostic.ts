@@ -10,6 +10,13 @@ export interface Span {
   readonly end: Position
 }
 
+/** The source's `[start, end)` is to read `text`; offsets as in Position. */
+export interface Edit {
+  readonly start: number
+  readonly end: number
+  readonly text: string
+}
+
 export interface Diagnostic {
   readonly severity: 'error' | 'warning'
   /** The rule's kebab-case name; lint rules have a page of that name in docs/rules/. */
@@ -17,6 +24,8 @@ export interface Diagnostic {
   readonly message: string
   readonly span: Span
   readonly hint?: string
+  /** What mends it without changing what the file means. */
+  readonly fix?: readonly Edit[]
 }
 
 /** A diagnostic as people read it: position, two lines of context, a caret under the place, the hint. */

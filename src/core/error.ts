@@ -31,6 +31,7 @@ export type ErrorCode =
   | 'HOST_UNREACHABLE'
   | 'HOST_KEY_CHANGED'
   | 'HOST_UNSUITABLE'
+  | 'REFUSED'
   | 'COMMAND_FAILED'
   | 'PHASE_FAILED'
   | 'PLAN_STALE'

@@ -16,10 +16,10 @@ const registryPattern = /^(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za
 
 /**
  * Docker's rules: the first component is a registry iff it has a `.` or `:` or is `localhost`; else docker.io, and
- * `library/` before a single component. Without tag and digest the tag is `latest` unless `defaultTag` is undefined.
+ * `library/` before a single component. Without tag and digest the tag is `latest`, or none where `defaultTag` is null.
  * @throws USAGE naming what is wrong; a `+` in the tag suggests `-`.
  */
-export function parseReference(text: string, defaultTag: string | undefined = 'latest'): Reference {
+export function parseReference(text: string, defaultTag: string | null = 'latest'): Reference {
   const fail = (why: string, hint?: string): never => {
     throw new CloudimgError('USAGE', `reading image reference "${text}": ${why}`, hint === undefined ? {} : { hint })
   }
@@ -49,7 +49,7 @@ export function parseReference(text: string, defaultTag: string | undefined = 'l
     )
   }
   if (registry.length + 1 + repository.length > 255) fail('the name is longer than 255 characters')
-  const finalTag = tag ?? (digest === undefined ? defaultTag : undefined)
+  const finalTag = tag ?? (digest === undefined ? (defaultTag ?? undefined) : undefined)
   return {
     registry,
     repository,

@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { Digest } from '../core/digest.ts'
 import type { HostFacts } from '../host/facts.ts'
-import type { PlannedNode } from '../runtime/runtime.ts'
+import type { PlannedNode, Role } from '../runtime/runtime.ts'
 
 const nodeRecord = z.object({
   cluster: z.string().optional(),
-  role: z.string().optional(),
+  role: z.enum(['server', 'agent', '']).optional(),
   digest: z.string().optional(),
   version: z.string().optional(),
   name: z.string().optional(),
@@ -15,7 +15,7 @@ const nodeRecord = z.object({
 /** What node.json on a host says it is. */
 export interface NodeRecord {
   readonly cluster: string | undefined
-  readonly role: string | undefined
+  readonly role: Role | undefined
   readonly digest: Digest | undefined
   readonly version: string | undefined
 }

@@ -2,12 +2,14 @@ import type { Context } from '../core/context.ts'
 import { CloudimgError, isCloudimgError, reasonOf } from '../core/error.ts'
 import type { Host } from '../host/host.ts'
 import type { DeployStep } from '../runtime/step.ts'
-import type { Journal } from './journal.ts'
+import type { Journal, JournalLine } from './journal.ts'
 import { perform, type Tools } from './perform.ts'
 import { holds } from './probe.ts'
 
 export interface Door extends Tools {
   readonly journal: Pick<Journal, 'write'>
+  /** Tells the host what was written about it. */
+  readonly mirror: (host: Host, line: JournalLine, ctx: Context) => Promise<void>
   /** Told before the first op of a step: from then on the host may have changed. */
   readonly onChange: () => void
 }
@@ -26,16 +28,18 @@ export async function applyStep(
   ctx.signal.throwIfAborted()
   const say = (outcome: 'start' | 'changed' | 'unchanged' | 'failed'): void =>
     ctx.events({ kind: 'host', host: host.name, sentence: step.sentence, outcome })
-  if (await holds(step.done, host, door.holes, ctx)) {
+  if (await holds(step.done, host, door, ctx)) {
     say('unchanged')
     return 'unchanged'
   }
-  if (step.assumes !== undefined && !(await holds(step.assumes, host, door.holes, ctx))) throw stale(step)
+  if (step.assumes !== undefined && !(await holds(step.assumes, host, door, ctx))) throw stale(step)
   say('start')
-  await door.journal.write({ event: 'start', host: host.name, step: step.id })
+  // Undone from these words alone: a plan made later no longer has the steps that are done.
+  const start = await door.journal.write({ event: 'start', host: host.name, step: step.id, undo: step.undo })
+  await door.mirror(host, start, ctx)
   try {
-    const changed = await doAndProve(step, host, door, ctx)
-    await door.journal.write({ event: 'done', host: host.name, step: step.id })
+    const changed = await doOrTakeBack(step, host, door, ctx)
+    await door.mirror(host, await door.journal.write({ event: 'done', host: host.name, step: step.id }), ctx)
     say(changed ? 'changed' : 'unchanged')
     return changed ? 'changed' : 'unchanged'
   } catch (error) {
@@ -47,10 +51,39 @@ export async function applyStep(
   }
 }
 
+/** @throws what went wrong; with `data.takenBack` where the host was put back to where it was. */
+async function doOrTakeBack(step: DeployStep, host: Host, door: Door, ctx: Context): Promise<boolean> {
+  try {
+    return await doAndProve(step, host, door, ctx)
+  } catch (error) {
+    const { takeBack } = step
+    if (takeBack === undefined || isLost(error) || (await holds(takeBack.unless, host, door, ctx))) throw error
+    ctx.events({
+      kind: 'warning',
+      code: 'taken-back',
+      message: `${host.name}: ${reasonOf(error)}; going back to what ran before`,
+    })
+    for (const op of takeBack.do) await perform(op, host, door, ctx)
+    throw new CloudimgError(
+      'COMMAND_FAILED',
+      `on "${host.name}", to ${step.sentence}: ${reasonOf(error)}; this host runs what it ran before`,
+      {
+        cause: error,
+        data: { host: host.name, step: step.id, takenBack: true },
+      },
+    )
+  }
+}
+
+/** We cannot reach it, or may no longer: no time to change anything. */
+function isLost(error: unknown): boolean {
+  return isCloudimgError(error) && ['CANCELLED', 'HOST_UNREACHABLE', 'CLUSTER_LOCKED'].includes(error.code)
+}
+
 async function doAndProve(step: DeployStep, host: Host, door: Door, ctx: Context): Promise<boolean> {
   door.onChange()
   const changed = await performAll(step, host, door, ctx)
-  if (await holds(step.done, host, door.holes, ctx)) return changed
+  if (await holds(step.done, host, door, ctx)) return changed
   throw new CloudimgError(
     'COMMAND_FAILED',
     `on "${host.name}", to ${step.sentence}: every command succeeded, but the host is not as it should be`,

@@ -5,6 +5,8 @@ import type { Role } from '../runtime/runtime.ts'
 export interface InventoryEntry {
   readonly address: HostAddress
   readonly role: Role
+  /** It is to leave the cluster. */
+  readonly leaves?: boolean
 }
 
 /** Servers first; order is the user's. */
@@ -12,7 +14,7 @@ export type Inventory = readonly InventoryEntry[]
 
 /**
  * Which machines become what; none named means this machine, as a server.
- * @throws USAGE for a host named twice or agents without a server; UNSUPPORTED for several servers.
+ * @throws USAGE for a host named twice or agents without a server.
  */
 export function parseInventory(servers: readonly string[], agents: readonly string[]): Inventory {
   if (servers.length === 0 && agents.length === 0) return [{ address: thisMachine, role: 'server' }]
@@ -20,15 +22,13 @@ export function parseInventory(servers: readonly string[], agents: readonly stri
     throw new CloudimgError('USAGE', 'planning a cluster: agents but no server', {
       hint: 'name the server with --servers HOST',
     })
+  return parseEntries(servers, agents)
+}
+
+/** @throws USAGE for a host named twice. */
+export function parseEntries(servers: readonly string[], agents: readonly string[]): Inventory {
   const entries = [...servers.map(text => entry(text, 'server')), ...agents.map(text => entry(text, 'agent'))]
   refuseDuplicates(entries)
-  if (servers.length > 1) {
-    throw new CloudimgError(
-      'UNSUPPORTED',
-      `planning a cluster of ${servers.length} servers: this version of cloudimg deploys one server and any number of agents`,
-      { hint: `name one host with --servers, and the others with --agents` },
-    )
-  }
   return entries
 }
 

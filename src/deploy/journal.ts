@@ -2,6 +2,7 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { mkdir } from 'node:fs/promises'
 import { z } from 'zod'
+import type { Undo } from '../runtime/step.ts'
 import { MiB } from '../core/bytes.ts'
 import { compareBytes, readFileIfPresent, readdirIfPresent, syncDirectory, withFileErrors } from '../io/files.ts'
 
@@ -13,11 +14,13 @@ const lineSchema = z.object({
   t: z.number(),
   host: z.string().optional(),
   step: z.string().optional(),
-  event: z.enum(['begin', 'resume', 'start', 'done', 'failed', 'end']),
+  event: z.enum(['begin', 'resume', 'start', 'done', 'failed', 'undone', 'end']),
   /** What was asked, in `begin`: a command with the same text resumes this operation. */
   command: z.string().optional(),
   epoch: z.number().optional(),
   message: z.string().optional(),
+  /** In `start`: what takes the step back, or that nothing does. */
+  undo: z.custom<Undo>(value => value === 'none' || (typeof value === 'object' && value !== null)).optional(),
 })
 
 export type JournalLine = z.infer<typeof lineSchema>
@@ -29,7 +32,10 @@ export interface Journal {
   readonly path: string
   /** Lines of earlier, interrupted runs of the same operation. */
   readonly earlier: readonly JournalLine[]
-  write(entry: JournalEntry): Promise<void>
+  /** Its first line: what was asked. */
+  readonly begin: JournalLine
+  /** Returns the line as it stands there. */
+  write(entry: JournalEntry): Promise<JournalLine>
   close(): Promise<void>
 }
 
@@ -72,7 +78,7 @@ export async function openJournal({ directory, command, newOp, now }: OpenJourna
   let seq = Math.max(0, ...earlier.map(line => line.seq))
   // Hosts work side by side; lines stand in the order of their numbers.
   let last: Promise<void> = Promise.resolve()
-  const journal: Journal = {
+  const journal: Omit<Journal, 'begin'> = {
     op,
     path,
     earlier,
@@ -80,14 +86,14 @@ export async function openJournal({ directory, command, newOp, now }: OpenJourna
       const line: JournalLine = { v: 1, op, seq: ++seq, t: now(), ...entry }
       const written = last.catch(() => undefined).then(() => append(handle, path, line))
       last = written
-      return written
+      return written.then(() => line)
     },
     close: () => handle.close(),
   }
   // A torn line is closed first, so that it does not swallow the next one.
   if (unfinished !== undefined && !unfinished.text.endsWith('\n')) await handle.write('\n')
-  await journal.write({ event: unfinished === undefined ? 'begin' : 'resume', command })
-  return journal
+  const begun = await journal.write({ event: unfinished === undefined ? 'begin' : 'resume', command })
+  return { ...journal, begin: earlier.find(line => line.event === 'begin') ?? begun }
 }
 
 async function append(handle: FileHandle, path: string, line: JournalLine): Promise<void> {
@@ -97,7 +103,8 @@ async function append(handle: FileHandle, path: string, line: JournalLine): Prom
   })
 }
 
-async function findUnfinished(
+/** The latest operation, where it is for this command and has not ended. */
+export async function findUnfinished(
   directory: string,
   command: string,
 ): Promise<{ readonly op: string; readonly text: string; readonly lines: readonly JournalLine[] } | undefined> {

@@ -2,30 +2,64 @@ import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import type { SshOptions } from '../host/openssh.ts'
 import type { ConfigMap, Role } from '../runtime/runtime.ts'
+import type { Plan } from './plan.ts'
 import type { DeployImage } from './deploy-image.ts'
 
-/** What `cloudimg run` is asked for. Only the image is needed: the rest has the value that its comment names. */
-export interface RunOptions {
+/** What every action is asked; each has the value that its comment names unless told. */
+export interface ReachOptions {
+  readonly ssh?: SshOptions
+  readonly limits?: RunLimits
+  /** Journals, snapshots and kubeconfigs; `stateHome()` unless told. */
+  readonly stateHome?: string
+  /** What else was said; nothing unless told. */
+  readonly wishes?: Wishes
+  /** Sees the plan before the first change, and throws where it may not be; nobody is asked unless told. */
+  readonly approve?: (plan: Plan) => Promise<void>
+}
+
+/** What `cloudimg run` is asked for. Only the image is needed. */
+export interface RunOptions extends ReachOptions {
   readonly image: DeployImage
   /** This machine alone, as a server, unless told. */
-  readonly hosts?: { readonly servers: readonly string[]; readonly agents: readonly string[] }
-  readonly ssh?: SshOptions
+  readonly hosts?: HostLists
   readonly cluster?: ClusterOptions
   /** Findings that the plan shall cure by a step of its own. */
   readonly fixes?: readonly 'default-route'[]
-  readonly limits?: RunLimits
-  /** Journals and kubeconfigs; `stateHome()` unless told. */
-  readonly stateHome?: string
+}
+
+/** Machines by what they shall be, as users name them. */
+export interface HostLists {
+  readonly servers: readonly string[]
+  readonly agents: readonly string[]
 }
 
 export interface ClusterOptions {
   /** Address in the cluster by host as it was named, where it cannot be told. */
   readonly nodeIps?: Readonly<Record<string, string>>
+  /** What the cluster has already, unless told; else none. */
   readonly tlsSans?: readonly string[]
-  /** Further keys of the runtime's configuration, by role. */
+  /** A virtual address or a balancer's name before the servers, as kubeconfigs shall name it. cloudimg does not make it. */
+  readonly endpoint?: string
+  /** Further keys of the runtime's configuration, by role; those that the cluster has already unless told. */
   readonly config?: Partial<Readonly<Record<Role, ConfigMap>>>
+  /** A datastore outside of the cluster, credentials included: a secret. Embedded unless told. */
+  readonly datastoreEndpoint?: string
+}
+
+/** Consents and preferences that no machine can tell. All are `no` unless told. */
+export interface Wishes {
+  /** An even number of servers. */
+  readonly allowEven?: boolean
+  /** SQLite becomes embedded etcd, which a second server needs. */
+  readonly convertDatastore?: boolean
   /** The k3s of the tests, which runs nothing. */
   readonly allowStandIn?: boolean
+  /** The image says that its k3s is that one. */
+  readonly standIn?: boolean
+  /** Pods leave a node before it is upgraded. */
+  readonly drain?: boolean
+  /** Agents that may be upgraded at once; 1 unless told. */
+  readonly maxUnavailable?: number
 }
 
 export interface RunLimits {

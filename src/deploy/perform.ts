@@ -2,14 +2,17 @@ import { type Context, type Task, withTask } from '../core/context.ts'
 import { hexOf } from '../core/digest.ts'
 import type { Host } from '../host/host.ts'
 import type { Op } from '../runtime/step.ts'
-import type { Holes } from './holes.ts'
 import { callInstaller, type Lease } from './installer.ts'
+import type { Keep } from './keep.ts'
+import { holds, type Sight } from './probe.ts'
 import type { Sources } from './sources.ts'
+import { eventually, type Pace, pause, watch } from './waiting.ts'
 
-export interface Tools {
-  readonly holes: Holes
+export interface Tools extends Sight {
+  readonly keep: Keep
   readonly sources: Sources
   readonly lease: Lease
+  readonly pace: Pace
 }
 
 // $1 target, $2 mode; the content is stdin, which may hold a token: never readable by others, not even for a moment.
@@ -61,6 +64,22 @@ export async function perform(op: Op, host: Host, tools: Tools, ctx: Context): P
         (await callInstaller(host, op, tools.lease, ctx, task)).changed
       return await withTask(ctx, `cloudimg-node ${op.verb} on ${host.name}`, work, 'items')
     }
+    case 'wait': {
+      const look = async () => ((await holds(op.until, host, tools, ctx)) ? undefined : `not ${op.what}`)
+      await eventually(`waiting on "${host.name}" until ${op.what}`, op.timeoutSeconds, tools.pace, ctx, look)
+      return false
+    }
+    case 'watch': {
+      const look = async () => ((await holds(op.stays, host, tools, ctx)) ? undefined : `not ${op.what} any more`)
+      await watch(`watching on "${host.name}" that ${op.what}`, op.seconds, tools.pace, ctx, look)
+      return false
+    }
+    case 'pause':
+      await pause(op.seconds * 1000 * tools.pace.settling, ctx)
+      return false
+    case 'fetch':
+      await tools.keep.fetch(host, op.path, op.name, ctx)
+      return true
   }
 }
 

@@ -5,26 +5,35 @@ import { quoteArgv } from '../host/quote.ts'
 import type { Finding } from '../runtime/finding.ts'
 import { type DeployStep, type Op, printContent } from '../runtime/step.ts'
 import { rootfsDirectory } from './missing-files.ts'
-import type { Plan, PlannedPhase } from './plan.ts'
+import type { Plan, PlanNode, PlannedPhase } from './plan.ts'
 
 /** The plan as people read it: who becomes what, what was found, then every step with its commands and files. */
 export function formatPlan(plan: Plan, pending: readonly string[]): string {
   const due = new Set(pending)
   const total = plan.phases.reduce((sum, phase) => sum + phase.steps.length, 0)
   const text = [
-    `run ${plan.image.reference} (${shortDigest(plan.image.digest)}, ${plan.image.version ?? 'unknown version'}) as cluster ${plan.cluster}`,
+    heading(plan),
     '',
-    ...plan.nodes.map(
-      node => `  ${node.role.padEnd(6)}  ${node.host}  node "${node.name}" at ${node.address} on ${node.interface}`,
-    ),
-    `  $ROOTFS stands for the directory of the host's platform below ${dirname(rootfsDirectory(plan.image.digest))}`,
+    ...plan.nodes.map(node => nodeLine(node)),
+    ...plan.leaving.map(node => `${nodeLine(node)}, leaves`),
+    ...plan.forgotten.map(name => `  node "${name}" is forgotten`),
+    `  $ROOTFS stands for the directory of the host's platform below ${dirname(rootfsDirectory(plan.nodes[0]!.rootfs))}`,
     ...(plan.findings.length === 0 ? [] : ['', ...plan.findings.flatMap(findingLines)]),
     ...plan.phases.flatMap(phase => ['', ...phaseLines(phase, due, plan.pointOfNoReturn)]),
     '',
-    `${due.size} of ${total} steps would change something; then: verify that every node is Ready and has every image, fetch the kubeconfig`,
+    `${due.size} of ${total} steps would change something${plan.action === 'reset' ? '' : '; then: verify that every node is Ready and has every image, fetch the kubeconfig'}`,
     '',
   ].join('\n')
   return [...new Set(plan.nodes.map(node => node.rootfs))].reduce(shorten, text)
+}
+
+function heading({ action, image, cluster }: Plan): string {
+  if (image === undefined) return `${action} cluster ${cluster}`
+  return `${action} ${image.reference} (${shortDigest(image.digest)}, ${image.version ?? 'unknown version'}) as cluster ${cluster}`
+}
+
+function nodeLine(node: PlanNode): string {
+  return `  ${node.role.padEnd(6)}  ${node.host}  node "${node.name}" at ${node.address} on ${node.interface}`
 }
 
 /** 64 digits in every line hide what differs; `--json` has them. */
@@ -63,6 +72,14 @@ function opLines(op: Op): readonly string[] {
       return op.files.map(file => `link or copy ${file.from} to ${file.to}`)
     case 'exec':
       return [`$ ${quoteArgv(op.argv)}`]
+    case 'wait':
+      return [`wait up to ${op.timeoutSeconds} s until ${op.what}`]
+    case 'watch':
+      return [`see for ${op.seconds} s that ${op.what}`]
+    case 'pause':
+      return [`wait ${op.seconds} s`]
+    case 'fetch':
+      return [`bring ${op.path} to the operator as ${op.name}`]
     case 'installer':
       return [`$ ${quoteArgv([`${op.rootfs}/scripts/cloudimg-node`, op.verb, ...op.args])}`]
   }

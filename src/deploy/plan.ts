@@ -1,44 +1,56 @@
 import type { Digest } from '../core/digest.ts'
 import type { Finding } from '../runtime/finding.ts'
-import type { Cluster, Runtime } from '../runtime/runtime.ts'
+import type { Cluster, Member, Role, Runtime } from '../runtime/runtime.ts'
 import type { DeployStep } from '../runtime/step.ts'
-import { fixHosts } from './phases/fix-hosts.ts'
-import { initCluster } from './phases/init.ts'
-import { install } from './phases/install.ts'
-import { joinAgents } from './phases/join-agents.ts'
-import { send } from './phases/send.ts'
-import { judge, type JudgeOptions } from './preflight.ts'
+import type { Action } from './action.ts'
+import type { Wishes } from './options.ts'
 import type { SituatedNode } from './situation.ts'
 
 /** All that a phase may know. Facts and wishes, no machine. */
 export interface Deployment {
-  readonly image: { readonly reference: string; readonly digest: Digest }
+  /** Absent where the action works with what is installed. */
+  readonly image: { readonly reference: string; readonly digest: Digest } | undefined
   readonly cluster: Cluster
   readonly runtime: Runtime
-  readonly nodes: readonly SituatedNode[]
+  /** Who is in the cluster when the action is done. The first is a server, one that runs where any does: kubectl is asked there. */
+  readonly nodes: readonly [SituatedNode, ...SituatedNode[]]
+  /** Who leaves it, in that order. */
+  readonly leaving: readonly SituatedNode[]
+  /** Members whose machine is gone, or is another one now: the cluster forgets them. */
+  readonly forgotten: readonly Member[]
+  /** The cluster's own list, before the action; empty where there is none, or where no server answers. */
+  readonly members: readonly Member[]
   readonly findings: readonly Finding[]
   readonly fixes: readonly string[]
+  readonly wishes: Wishes
 }
 
 /** One chapter of an action: pure, a deployment in, steps out. */
 export interface Phase {
   readonly title: string
+  /** How many lanes at once; as many as hosts may be worked on at once unless told. Where it is told, a failure stops the phase. */
+  limit?(deployment: Deployment): number
   steps(deployment: Deployment): readonly DeployStep[]
 }
 
 export interface PlannedPhase {
   readonly title: string
-  /** In order on each host; hosts side by side. */
+  /** In order in each lane (a host, unless a step says otherwise); lanes side by side. */
   readonly steps: readonly DeployStep[]
+  readonly limit?: number
 }
 
 /** What will be done, before anything is done: the same value is printed by a dry run and carried out by a run. */
 export interface Plan {
   readonly v: 1
-  readonly action: 'run'
-  readonly image: { readonly reference: string; readonly digest: Digest; readonly version: string | undefined }
+  readonly action: Action['name']
+  readonly image:
+    { readonly reference: string; readonly digest: Digest; readonly version: string | undefined } | undefined
   readonly cluster: string
   readonly nodes: readonly PlanNode[]
+  readonly leaving: readonly PlanNode[]
+  /** Names of members that the cluster forgets. */
+  readonly forgotten: readonly string[]
   readonly findings: readonly Finding[]
   readonly phases: readonly PlannedPhase[]
   /** The first step that cannot be undone. */
@@ -47,45 +59,46 @@ export interface Plan {
 
 export interface PlanNode {
   readonly host: string
-  readonly role: string
+  readonly role: Role
   readonly name: string
   readonly address: string
   readonly interface: string
   readonly rootfs: Digest
 }
 
-/** The story of `run`, in the order in which it happens. */
-export const runPhases: readonly Phase[] = [send, fixHosts, install, initCluster, joinAgents]
-
-export interface PlanRunInput extends Omit<Deployment, 'findings'> {
-  readonly judging: JudgeOptions
-}
+export type PlanInput = Omit<Deployment, 'findings'>
 
 /** Pure: facts and options in, the whole plan out, findings included. */
-export function planRun(input: PlanRunInput): Plan {
-  const { judging, ...deployment } = input
-  const all = judge(input.nodes, input.cluster, input.runtime, judging)
+export function makePlan(action: Action, input: PlanInput): Plan {
+  const findings = action.judges
+    .flatMap(judge => judge(input))
+    .sort((a, b) => Number(a.severity === 'warning') - Number(b.severity === 'warning'))
   const isCured = (finding: Finding): boolean => input.fixes.includes(finding.id)
-  const phases = runPhases
-    .map(phase => ({ title: phase.title, steps: phase.steps({ ...deployment, findings: all }) }))
-    .filter(phase => phase.steps.length > 0)
+  const deployment: Deployment = { ...input, findings }
+  const phases = action.phases.map(phase => plannedPhase(phase, deployment)).filter(phase => phase.steps.length > 0)
+  const { image, cluster } = input
   return {
     v: 1,
-    action: 'run',
-    image: { reference: input.image.reference, digest: input.image.digest, version: input.cluster.version },
-    cluster: input.cluster.id,
-    nodes: input.nodes.map(node => ({
-      host: node.host,
-      role: node.role,
-      name: node.name,
-      address: node.address,
-      interface: node.interface,
-      rootfs: node.rootfs.digest,
-    })),
-    findings: all.filter(finding => !isCured(finding)),
+    action: action.name,
+    image: image && { reference: image.reference, digest: image.digest, version: cluster.version },
+    cluster: cluster.id,
+    nodes: input.nodes.map(planNode),
+    leaving: input.leaving.map(planNode),
+    forgotten: input.forgotten.map(member => member.name),
+    findings: findings.filter(finding => !isCured(finding)),
     phases,
     pointOfNoReturn: phases.flatMap(phase => phase.steps).find(step => step.undo === 'none')?.id,
   }
+}
+
+function plannedPhase(phase: Phase, deployment: Deployment): PlannedPhase {
+  const limit = phase.limit?.(deployment)
+  return { title: phase.title, steps: phase.steps(deployment), ...(limit === undefined ? {} : { limit }) }
+}
+
+function planNode(node: SituatedNode): PlanNode {
+  const { host, role, name, address, rootfs } = node
+  return { host, role, name, address, interface: node.interface, rootfs: rootfs.digest }
 }
 
 export function stepsOf(plan: Plan): readonly DeployStep[] {

@@ -1,31 +1,24 @@
 import { formatBytes, GiB, MiB } from '../core/bytes.ts'
 import type { Finding } from '../runtime/finding.ts'
-import type { Cluster, PlannedNode, Runtime } from '../runtime/runtime.ts'
+import type { Cluster, PlannedNode } from '../runtime/runtime.ts'
+import type { ActionJudge } from './action.ts'
 import { readNodeRecord } from './cluster-id.ts'
 import { pendingBytes } from './missing-files.ts'
+import type { Wishes } from './options.ts'
 import type { SituatedNode } from './situation.ts'
 
-/** What speaks for or against a deployment and is no fact of a host. */
-export interface JudgeOptions {
-  readonly allowStandIn: boolean
-  readonly standIn: boolean
-}
+/** Everything that the machines that are to be nodes say against it, from facts alone. */
+export const judgeHosts: ActionJudge = input => [
+  ...judgeMachines(input),
+  ...input.nodes.flatMap(node => judgeHistory(node, input.cluster)),
+]
 
-/** Everything that speaks against a deployment, from facts alone, errors first. Pure. */
-export function judge(
-  nodes: readonly SituatedNode[],
-  cluster: Cluster,
-  runtime: Runtime,
-  options: JudgeOptions,
-): readonly Finding[] {
-  const found = [
-    ...nodes.flatMap(node => [...judgeMachine(node), ...runtime.requirements(node, cluster)]),
-    ...nodes.flatMap(node => judgeHistory(node, cluster)),
-    ...judgeTogether(nodes),
-    ...judgeStandIn(nodes, options),
-  ]
-  return found.sort((a, b) => Number(a.severity === 'warning') - Number(b.severity === 'warning'))
-}
+/** What the machines themselves say, whatever was done to them before. */
+export const judgeMachines: ActionJudge = ({ nodes, cluster, runtime, wishes }) => [
+  ...nodes.flatMap(node => [...judgeMachine(node), ...runtime.requirements(node, cluster)]),
+  ...judgeTogether(nodes),
+  ...judgeStandIn(nodes, wishes),
+]
 
 type Judge = (node: SituatedNode) => readonly Finding[]
 
@@ -236,8 +229,8 @@ function judgeHistory(node: SituatedNode, cluster: Cluster): readonly Finding[] 
     findings.push(
       error(
         'upgrade',
-        `it runs another image (${record.version ?? 'unknown version'}), and this version of cloudimg cannot upgrade a node`,
-        `run the image it has, or reset it first: cloudimg-node reset`,
+        `it runs another image (${record.version ?? 'unknown version'}), not the one that was asked for`,
+        `run the image it has, or upgrade the cluster: cloudimg upgrade`,
       ),
     )
   return findings
@@ -285,10 +278,10 @@ function judgeTogether(nodes: readonly SituatedNode[]): readonly Finding[] {
   })
 }
 
-function judgeStandIn(nodes: readonly SituatedNode[], options: JudgeOptions): readonly Finding[] {
-  const found = options.standIn || nodes.some(node => node.facts.k3s.standIn)
+function judgeStandIn(nodes: readonly SituatedNode[], wishes: Wishes): readonly Finding[] {
+  const found = wishes.standIn === true || nodes.some(node => node.facts.k3s.standIn)
   const first = nodes[0]
-  if (!found || options.allowStandIn || first === undefined) return []
+  if (!found || wishes.allowStandIn === true || first === undefined) return []
   return [
     about(first, 'error')(
       'stand-in',

@@ -1,10 +1,20 @@
 import type { Context } from '../core/context.ts'
+import { CloudimgError } from '../core/error.ts'
 import type { ReadonlyHost } from '../host/host.ts'
 import { matchesContent, type Probe } from '../runtime/step.ts'
 import type { Holes } from './holes.ts'
+import type { Keep } from './keep.ts'
+
+/** What probes look at. */
+export interface Sight {
+  readonly hosts: ReadonlyMap<string, ReadonlyHost>
+  readonly holes: Holes
+  /** What the operation has brought to the operator; absent before there is an operation. */
+  readonly keep?: Keep
+}
 
 /** Whether what the probe says is true of the host now. Changes nothing. */
-export async function holds(probe: Probe, host: ReadonlyHost, holes: Holes, ctx: Context): Promise<boolean> {
+export async function holds(probe: Probe, host: ReadonlyHost, sight: Sight, ctx: Context): Promise<boolean> {
   switch (probe.probe) {
     case 'files': {
       const states = await host.stat(
@@ -15,15 +25,31 @@ export async function holds(probe: Probe, host: ReadonlyHost, holes: Holes, ctx:
     }
     case 'content': {
       const text = await host.read(probe.path, ctx)
-      return text !== undefined && matchesContent(text, probe.content, await holes.known(probe.content, ctx))
+      return text !== undefined && matchesContent(text, probe.content, await sight.holes.known(probe.content, ctx))
     }
     case 'command': {
       const result = await host.look(probe.argv, ctx)
       return result.code === 0 && (probe.expect === 'zero' || result.stdout.trim() === probe.expect.stdout)
     }
     case 'all': {
-      for (const part of probe.of) if (!(await holds(part, host, holes, ctx))) return false
+      for (const part of probe.of) if (!(await holds(part, host, sight, ctx))) return false
       return true
     }
+    case 'any': {
+      for (const part of probe.of) if (await holds(part, host, sight, ctx)) return true
+      return false
+    }
+    case 'on':
+      return await holds(probe.of, hostNamed(sight.hosts, probe.host), sight, ctx)
+    case 'kept':
+      return (await sight.keep?.has(probe.name)) ?? false
   }
+}
+
+/** @throws BUG where a plan names a host that the action has not connected to. */
+export function hostNamed<T extends ReadonlyHost>(hosts: ReadonlyMap<string, T>, name: string): T {
+  const host = hosts.get(name)
+  if (host === undefined)
+    throw new CloudimgError('BUG', `carrying out a plan: it names host "${name}", which is not connected`)
+  return host
 }

@@ -1,11 +1,20 @@
+import { join } from 'node:path/posix'
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import { text } from 'node:stream/consumers'
+import { type ClusterMetadata, parseClusterMetadata } from '../core/cluster-metadata.ts'
+import { digestOf } from '../core/digest.ts'
+import { formatPlatform } from '../core/platform.ts'
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
 import { formatReference, parseReference } from '../core/reference.ts'
+import type { HostFacts } from '../host/facts.ts'
+import type { ReadonlyHost } from '../host/host.ts'
 import type { RootfsFile } from '../oci/rootfs-file.ts'
 import { parseImageList } from '../workload/image-list.ts'
+import { readNodeRecord } from './cluster-id.ts'
 import type { DeployPlatform } from './deploy-image.ts'
-import { refuseOddNames } from './missing-files.ts'
+import { refuseOddNames, rootfsDirectory } from './missing-files.ts'
 
 /** One platform's tree, and what of its content planning needs. */
 export interface Rootfs {
@@ -27,20 +36,65 @@ export async function openRootfs(platform: DeployPlatform, reference: string, ct
       hint: 'build it without --no-installer, from a tree with bin/k3s',
     })
   }
-  return { platform, tree, installer, images: await expectedImages(platform, tree, ctx) }
+  const images = await expectedImages(platform.metadata, path => readText(tree, path, ctx))
+  return { platform, tree, installer, images }
+}
+
+/**
+ * What a node runs already, for actions that bring nothing: its tree is empty, as nothing of it will be sent.
+ * @throws HOST_UNSUITABLE where the machine is no node of a cluster that cloudimg made.
+ */
+export async function openInstalledRootfs(facts: HostFacts, host: ReadonlyHost, ctx: Context): Promise<Rootfs> {
+  const digest = readNodeRecord(facts)?.digest
+  const read = async (path: string): Promise<string | undefined> =>
+    digest === undefined ? undefined : await host.read(join(rootfsDirectory(digest), path), ctx)
+  const [metadata, installer] = [await read('Metadata'), await read('scripts/cloudimg-node')]
+  if (digest === undefined || metadata === undefined || installer === undefined)
+    throw new CloudimgError(
+      'HOST_UNSUITABLE',
+      `looking at "${host.name}": it is no node of a cluster that cloudimg made`,
+      {
+        hint: 'name a host of the cluster',
+        data: { host: host.name },
+      },
+    )
+  const platform = {
+    platform: facts.platform,
+    digest,
+    metadata: parseClusterMetadata(metadata),
+    listRootfs: () => Promise.resolve([]),
+  }
+  return { platform, tree: [], installer, images: await expectedImages(platform.metadata, read) }
+}
+
+/** For machines on which nothing is left: a reset that was cut off at its very end still has locks to give back. */
+export async function emptyRootfs({ platform }: HostFacts): Promise<Rootfs> {
+  const installer = await readFile(fileURLToPath(new URL('../../scripts/cloudimg-node', import.meta.url)), 'utf8')
+  const metadata: ClusterMetadata = {
+    apiVersion: 'cloudimg.io/v1',
+    kind: 'ClusterImage',
+    runtime: 'k3s',
+    platform: formatPlatform(platform),
+    sealed: true,
+    unsealed: [],
+    artifacts: [],
+    features: [],
+    components: {},
+    images: [],
+  }
+  const none = { platform, digest: digestOf(''), metadata, listRootfs: () => Promise.resolve([]) }
+  return { platform: none, tree: [], installer, images: [] }
 }
 
 /** `manifests/imageList` counts where the image is sealed: then the build has seen to it that the images are inside. */
 async function expectedImages(
-  platform: DeployPlatform,
-  tree: readonly RootfsFile[],
-  ctx: Context,
+  { images, sealed }: ClusterMetadata,
+  read: (path: string) => Promise<string | undefined>,
 ): Promise<readonly string[]> {
-  const { images, sealed } = platform.metadata
   const lists = ['images/k3s-images.txt', ...(sealed ? ['manifests/imageList'] : [])]
   const names = new Set(images.map(name => formatReference(parseReference(name))))
   for (const path of lists) {
-    const list = await readText(tree, path, ctx)
+    const list = await read(path)
     for (const { image } of parseImageList(list ?? '', path)) names.add(image)
   }
   return [...names].sort()

@@ -9,4 +9,6 @@ export interface SituatedNode extends PlannedNode {
   readonly present: ReadonlyMap<string, Digest>
   /** The installer has verified the whole directory. */
   readonly staged: boolean
+  /** It is to leave the cluster. */
+  readonly leaves?: boolean
 }

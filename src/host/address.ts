@@ -41,6 +41,11 @@ export function parseHostAddress(text: string): HostAddress {
   }
 }
 
+/** The inverse of `parseHostAddress`. */
+export function formatHostAddress({ name, user }: HostAddress): string {
+  return user === undefined ? name : `${user}@${name}`
+}
+
 function splitPort(text: string): { readonly host: string; readonly port?: string } {
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text)
   if (bracketed !== null)

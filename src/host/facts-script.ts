@@ -1,6 +1,6 @@
 /**
  * The one look at a host. It changes nothing, needs no more than a POSIX base system, and prints `key=value` lines that
- * `parseFacts` reads. Values of tokens never leave the host.
+ * `parseFacts` reads. Values of secrets never leave the host.
  */
 export const factsScript = `
 say() { printf '%s=%s\\n' "$1" "$2"; }
@@ -37,15 +37,18 @@ for unit in k3s k3s-agent; do
   say unit-$unit "$(systemctl is-active $unit 2>/dev/null) $(systemctl is-enabled $unit 2>/dev/null | head -n 1)"
 done
 [ -x /usr/local/bin/k3s ] && /usr/local/bin/k3s --version 2>/dev/null | lines k3s-version
-[ -f /etc/rancher/k3s/config.yaml ] && sed 's/^\\([a-z-]*token[a-z-]*\\):.*/\\1: (hidden)/' /etc/rancher/k3s/config.yaml | lines k3s-config
+[ -f /etc/rancher/k3s/config.yaml ] && sed -e 's/^\\([a-z-]*token[a-z-]*\\):.*/\\1: (hidden)/' -e 's/^\\(datastore-endpoint\\):.*/\\1: (hidden)/' /etc/rancher/k3s/config.yaml | lines k3s-config
 for file in /etc/rancher/k3s/config.yaml.d/*.yaml /etc/rancher/k3s/config.yaml.d/*.yml; do
   [ -f "$file" ] && sed -n "s|^\\"\\{0,1\\}\\([a-z-]*\\)+\\{0,1\\}\\"\\{0,1\\}:.*|$(basename "$file"): \\1|p" "$file" | lines k3s-drop-in
 done
+ls /var/lib/rancher/k3s/storage 2>/dev/null | lines k3s-volume
 [ -d /var/lib/rancher/k3s/server/db ] || [ -d /var/lib/rancher/k3s/agent/etc ] && say k3s-data yes
 
 C=/var/lib/cloudimg
 [ -f $C/node.json ] && lines node < $C/node.json
 [ -f $C/lock ] && lines lock < $C/lock
+operation=$(ls $C/journal/*.operator.jsonl 2>/dev/null | tail -n 1)
+[ -n "$operation" ] && ! tail -n 1 "$operation" | grep -q '"event":"end"' && head -n 1 "$operation" | lines operation
 for staged in $C/rootfs/*.staged; do
   dir=\${staged%.staged}
   [ -f "$staged" ] && [ -f "$dir.sums" ] || continue

@@ -64,6 +64,8 @@ export interface K3sFacts {
   /** Top-level keys in `config.yaml.d`, as `file: key`. */
   readonly dropIns: readonly string[]
   readonly dataPresent: boolean
+  /** Names of the directories that hold local-path volumes. */
+  readonly volumes: readonly string[]
 }
 
 /** What cloudimg left on the host. */
@@ -71,6 +73,8 @@ export interface CloudimgFacts {
   /** The text of node.json. */
   readonly node: string | undefined
   readonly lock: string | undefined
+  /** The first line of the newest operation's journal, where that operation has not ended. */
+  readonly operation: string | undefined
   /** Directories below `/var/lib/cloudimg/rootfs` that `stage` has verified. */
   readonly staged: readonly string[]
   /** Files of verified directories by sha256: what need not be sent again. */
@@ -117,6 +121,7 @@ export function parseFacts(text: string, host: string, now: number): HostFacts {
     cloudimg: {
       node: joined(all('node')),
       lock: joined(all('lock')),
+      operation: joined(all('operation')),
       staged: all('staged'),
       files: Object.fromEntries(all('sum').map(parseSum)),
     },
@@ -208,6 +213,7 @@ function parseK3s(all: (key: string) => readonly string[], one: (key: string) =>
     config: joined(all('k3s-config')),
     dropIns: all('k3s-drop-in'),
     dataPresent: one('k3s-data') === 'yes',
+    volumes: all('k3s-volume'),
   }
 }
 

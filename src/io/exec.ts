@@ -51,7 +51,9 @@ export async function run(argv: readonly string[], options: RunOptions, ctx: Con
     const feeding = feed(child.stdin, options.input)
     const code = await new Promise<number>((resolve, reject) => {
       child.once('error', reject)
-      child.once('close', (status, signal) => resolve(status ?? 128 + (signal === null ? 0 : constants.signals[signal])))
+      child.once('close', (status, signal) =>
+        resolve(status ?? 128 + (signal === null ? 0 : constants.signals[signal])),
+      )
     })
     const fed = await feeding
     if (ctx.signal.aborted) throw new CloudimgError('CANCELLED', `running "${program}": cancelled`)

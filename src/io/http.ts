@@ -1,11 +1,12 @@
 import { Readable } from 'node:stream'
 import { getCACertificates } from 'node:tls'
-import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici'
+import type * as Undici from 'undici'
 import { MiB } from '../core/bytes.ts'
 import type { Context } from '../core/context.ts'
 import { CloudimgError, errnoOf, reasonOf } from '../core/error.ts'
 import { redactUrl } from '../core/redact.ts'
 import { atEnd } from './at-end.ts'
+import { proxyFor } from './proxy.ts'
 
 /** How a server's certificate is judged: `ca` is PEM added to the system's, `insecure` takes any certificate. */
 export interface Trust {
@@ -37,13 +38,16 @@ export interface HttpResponse {
 
 export const userAgent = 'cloudimg/0.1'
 
-const dispatchers = new Map<string, Dispatcher>()
+/** Loaded by the first request: most commands make none, and it is a third of their time to start. */
+const undici = (): Promise<typeof Undici> => import('undici')
+
+const dispatchers = new Map<string, Undici.Dispatcher>()
 
 // One pool per way of trusting. HTTP/1.1 for blobs: HTTP/2 in undici is slower for bulk. Timeouts are ours: a PUT of
 // 700 MB may be answered minutes after its last byte, and only silence is a reason to give up (facts/oci.md §9.3).
-function dispatcherFor(url: URL, trust: Trust | undefined): Dispatcher {
-  const proxied = proxiesAreSet() && !isLoopback(url.hostname)
-  const key = JSON.stringify([proxied, trust?.insecure === true, trust?.ca, trust?.client])
+function dispatcherFor({ Agent, ProxyAgent }: typeof Undici, url: URL, trust: Trust | undefined): Undici.Dispatcher {
+  const proxy = findProxy(url)
+  const key = JSON.stringify([proxy, trust?.insecure === true, trust?.ca, trust?.client])
   let dispatcher = dispatchers.get(key)
   if (dispatcher === undefined) {
     const tls = tlsOptions(trust)
@@ -54,11 +58,22 @@ function dispatcherFor(url: URL, trust: Trust | undefined): Dispatcher {
       keepAliveTimeout: 10_000,
       connect: { ...tls, timeout: 30_000 },
     }
-    dispatcher = proxied ? new EnvHttpProxyAgent({ ...options, requestTls: tls }) : new Agent(options)
+    dispatcher =
+      proxy === undefined ? new Agent(options) : new ProxyAgent({ ...options, uri: proxy.href, requestTls: tls })
     atEnd(closeConnections)
     dispatchers.set(key, dispatcher)
   }
   return dispatcher
+}
+
+function findProxy(url: URL): URL | undefined {
+  try {
+    return proxyFor(url, process.env)
+  } catch {
+    throw new CloudimgError('USAGE', `contacting ${url.host}: the proxy in the environment is not a URL`, {
+      hint: 'set HTTPS_PROXY and HTTP_PROXY to http://HOST:PORT, or unset them',
+    })
+  }
 }
 
 // Node's `ca` replaces the authorities it trusts by itself: ours come in addition.
@@ -73,16 +88,6 @@ function tlsOptions(trust: Trust | undefined): {
     ...(trust?.insecure === true ? { rejectUnauthorized: false } : {}),
     ...trust?.client,
   }
-}
-
-function proxiesAreSet(): boolean {
-  return ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'].some(name => (process.env[name] ?? '') !== '')
-}
-
-/** This machine itself, by name or number: never behind a proxy, and plain http is taken as docker takes it. */
-export function isLoopback(hostname: string): boolean {
-  const name = hostname.replace(/^\[|\]$/g, '')
-  return name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127\.\d+\.\d+\.\d+$/.test(name)
 }
 
 /** Closes kept-alive connections, so that a program which is done can end. */
@@ -101,7 +106,8 @@ export async function send(req: HttpRequest, ctx: Context): Promise<HttpResponse
   streamed?.stream.once('error', error => (sourceError = error))
   const body = streamed === undefined ? (req.body as string | Uint8Array | undefined) : watchdog.sent(streamed.stream)
   try {
-    const answer = await request(req.url, {
+    const client = await undici()
+    const answer = await client.request(req.url, {
       method: req.method,
       headers: {
         'user-agent': userAgent,
@@ -109,7 +115,7 @@ export async function send(req: HttpRequest, ctx: Context): Promise<HttpResponse
         ...req.headers,
       },
       body: body === undefined ? null : body,
-      dispatcher: dispatcherFor(req.url, req.trust),
+      dispatcher: dispatcherFor(client, req.url, req.trust),
       signal: watchdog.signal,
     })
     watchdog.touch()
@@ -197,12 +203,13 @@ export async function drain(response: HttpResponse): Promise<void> {
   })
 }
 
-/** Seconds or a date (RFC 9110 §10.2.3) → milliseconds from now. */
+/** Seconds, a date (RFC 9110 §10.2.3), or Docker Hub's seconds since 1970 → milliseconds from now. */
 export function retryAfterMs(response: HttpResponse): number | undefined {
   const text = response.headers['retry-after']
   if (text === undefined) return undefined
   const seconds = Number(text)
-  const wait = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(text) - Date.now()
+  const at = seconds > 1e9 ? seconds * 1000 : Date.parse(text)
+  const wait = Number.isFinite(seconds) && seconds <= 1e9 ? seconds * 1000 : at - Date.now()
   return Number.isFinite(wait) ? Math.max(0, wait) : undefined
 }
 

@@ -7,13 +7,15 @@ export interface RetryOptions {
   readonly attempts?: number
   /** Milliseconds before the second try, doubled for each further one with jitter; 500 unless told. */
   readonly delayMs?: number
-  /** No wait is longer; 30,000 unless told. */
+  /** No wait of our own is longer; 30,000 unless told. */
   readonly maxDelayMs?: number
+  /** What the other side may ask us to wait; beyond it the error is thrown at once. 300,000 unless told. */
+  readonly maxAskedMs?: number
 }
 
 /**
  * Runs `work` again while it throws an error that says `retryable: true` in its data (set where the error was classified,
- * at the edge). `retryAfterMs` in the data is honoured. Work gets the number of its try, from 1.
+ * at the edge). `retryAfterMs` in the data is waited for, never cut short. Work gets the number of its try, from 1.
  */
 export async function retry<T>(
   what: string,
@@ -21,16 +23,17 @@ export async function retry<T>(
   ctx: Context,
   options: RetryOptions = {},
 ): Promise<T> {
-  const { attempts = 5, delayMs = 500, maxDelayMs = 30_000 } = options
+  const { attempts = 5, delayMs = 500, maxDelayMs = 30_000, maxAskedMs = 300_000 } = options
   for (let attempt = 1; ; attempt++) {
     try {
       return await work(attempt)
     } catch (error) {
       if (!isRetryable(error) || ctx.signal.aborted) throw error
       if (attempt >= attempts) throw givenUp(error)
-      const backoff = delayMs * 2 ** (attempt - 1) * (0.75 + Math.random() / 2)
+      const backoff = Math.min(maxDelayMs, delayMs * 2 ** (attempt - 1) * (0.75 + Math.random() / 2))
       const asked = error.data.retryAfterMs
-      const wait = Math.min(maxDelayMs, typeof asked === 'number' ? asked : backoff)
+      if (typeof asked === 'number' && asked > maxAskedMs) throw toldToWait(error, asked)
+      const wait = typeof asked === 'number' ? asked : backoff
       ctx.events({
         kind: 'retry',
         what,
@@ -48,6 +51,13 @@ export async function retry<T>(
 function givenUp({ code, message, hint, cause, data }: CloudimgError): CloudimgError {
   const details = { cause, data: { ...data, givenUp: true }, ...(hint === undefined ? {} : { hint }) }
   return new CloudimgError(code, message, details)
+}
+
+/** Asking again earlier than the other side said would be answered the same, and count against us. */
+function toldToWait(error: CloudimgError, askedMs: number): CloudimgError {
+  const { code, message, cause, data } = givenUp(error)
+  const hint = `try again in ${Math.ceil(askedMs / 60_000)} minutes: it asks for that wait`
+  return new CloudimgError(code, message, { cause, data, hint })
 }
 
 function isRetryable(error: unknown): error is CloudimgError {

@@ -131,14 +131,21 @@ const specs: readonly InstructionSpec[] = [
     json: 'allowed',
     usage: 'ADD [FLAGS] SOURCE… TARGET',
     summary: 'as COPY, and from URLs',
-    example: 'ADD --checksum=sha256:… https://example.com/charts.tgz charts/',
+    example:
+      'ADD --checksum=sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 https://example.com/a.tgz charts/',
     support: 'built',
   },
   {
     ...command,
     kind: 'RUN',
     flags: [
-      { name: 'mount', value: 'text', isRepeatable: true, summary: 'a mount for this command only: type=bind, cache, tmpfs or secret', support: 'built' },
+      {
+        name: 'mount',
+        value: 'text',
+        isRepeatable: true,
+        summary: 'a mount for this command only: type=bind, cache, tmpfs or secret',
+        support: 'built',
+      },
       {
         name: 'network',
         value: 'text',
@@ -297,7 +304,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'APP NAME SOURCE…',
     summary: 'files of an application, from local://, http:// or https://',
     example: 'APP nginx local://nginx.yaml',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...word,
@@ -306,7 +313,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'APPENV NAME VARIABLE=VALUE…',
     summary: 'variables for the templates of an application',
     example: 'APPENV nginx replicas=3',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...word,
@@ -317,7 +324,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'APPCMDS NAME ["WORD"…]',
     summary: 'the command that starts an application, instead of the usual one',
     example: 'APPCMDS nginx ["kubectl", "apply", "-f", "nginx.yaml"]',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...word,
@@ -327,7 +334,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'LAUNCH NAME…',
     summary: 'the applications to start once the cluster is up; once, and last',
     example: 'LAUNCH nginx mysql',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...command,
@@ -336,7 +343,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'CMDS ["COMMAND"…]',
     summary: 'the commands to run, one after the other, once the cluster is up; once, and last',
     example: 'CMDS ["kubectl apply -f manifests/", "kubectl get nodes"]',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...line,
@@ -345,7 +352,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'KUBEVERSION RANGE',
     summary: 'the Kubernetes versions that the applications work with',
     example: 'KUBEVERSION >=1.25 <1.32',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...word,
@@ -355,7 +362,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'CNI NAME SOURCE…',
     summary: 'an application that is the cluster network',
     example: 'CNI calico local://calico.yaml',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...word,
@@ -365,7 +372,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'CSI NAME SOURCE…',
     summary: 'an application that is the cluster storage',
     example: 'CSI longhorn local://longhorn.yaml',
-    support: 'parsed',
+    support: 'built',
   },
 ]
 

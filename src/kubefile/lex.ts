@@ -1,7 +1,7 @@
 import type { Diagnostic } from '../core/diagnostic.ts'
 import type { Directive, Escape, Heredoc } from './ast.ts'
 import { type HeredocStart, findHeredocs } from './heredoc.ts'
-import { type LogicalText, type SourceLines, indexLines, spanAt, spanOf } from './logical-text.ts'
+import { type LogicalText, type SourceLines, indexLines, positionAt, spanAt, spanOf } from './logical-text.ts'
 import { isBlank, skipBlanks, trimmedEnd } from './words.ts'
 
 /** One instruction's line, continuations joined, with what belongs to it. */
@@ -82,6 +82,11 @@ function readDirectives(lexer: Lexer): void {
   }
 }
 
+/** Whether a line would be a directive at the top of a file. */
+export function isDirective(line: string): boolean {
+  return directiveNames.has(directivePattern.exec(line)?.[1]?.toLowerCase() ?? '')
+}
+
 function addDirective(lexer: Lexer, directive: Directive): void {
   const { name, value, span } = directive
   if (lexer.directives.some(other => other.name === name)) {
@@ -105,7 +110,7 @@ function addDirective(lexer: Lexer, directive: Directive): void {
 /** Reads blank lines and comments up to the next instruction, and the instruction with all its lines. */
 function readLogicalLine(lexer: Lexer): LogicalLine | undefined {
   const joined = { text: '', offsets: [] as number[] }
-  let blankLine: PhysicalLine | undefined
+  const blankLines: PhysicalLine[] = []
   let started = false
   for (let line = physicalLine(lexer, lexer.next); line !== undefined; line = physicalLine(lexer, ++lexer.next)) {
     const first = skipBlanks(line.text, 0)
@@ -117,7 +122,7 @@ function readLogicalLine(lexer: Lexer): LogicalLine | undefined {
           .trimEnd(),
       )
     } else if (first === line.text.length) {
-      if (started) blankLine ??= line
+      if (started) blankLines.push(line)
     } else {
       const end = continuationIndex(line.text, lexer.escape)
       append(joined, line, started ? 0 : first, end ?? line.text.length)
@@ -130,7 +135,7 @@ function readLogicalLine(lexer: Lexer): LogicalLine | undefined {
   }
   const length = joinedEnd(joined.text, lexer.escape)
   if (length === 0) return undefined
-  if (blankLine !== undefined) warnOfBlankLine(lexer, blankLine)
+  warnOfBlankLines(lexer, blankLines)
   const text = { lines: lexer.lines, text: joined.text.slice(0, length), offsets: joined.offsets.slice(0, length) }
   const { comments } = lexer
   lexer.comments = []
@@ -158,13 +163,23 @@ function append(to: { text: string; offsets: number[] }, line: PhysicalLine, fro
   for (let at = from; at < end; at++) to.offsets.push(line.start + at)
 }
 
-function warnOfBlankLine(lexer: Lexer, line: PhysicalLine): void {
+/** Told of once, mended all at once. */
+function warnOfBlankLines(lexer: Lexer, blankLines: readonly PhysicalLine[]): void {
+  const [line] = blankLines
+  if (line === undefined) return
+  const { starts, source } = lexer.lines
+  const edits = blankLines.map(({ start }) => ({
+    start,
+    end: starts[positionAt(lexer.lines, start).line] ?? source.length,
+    text: '',
+  }))
   lexer.diagnostics.push({
     severity: 'warning',
     rule: 'blank-continuation-line',
     message: 'blank line inside a continued instruction',
     span: spanAt(lexer.lines, line.start, line.end),
     hint: 'delete the blank line, or make it a comment',
+    fix: edits.filter(({ start, end }) => end > start),
   })
 }
 

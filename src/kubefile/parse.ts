@@ -1,13 +1,15 @@
 import type { Diagnostic } from '../core/diagnostic.ts'
 import type { Arg, From, Instruction, Kubefile, Stage } from './ast.ts'
 import { type LexedKubefile, type LogicalLine, lexKubefile } from './lex.ts'
-import { lintKubefile } from './lint.ts'
+import { guardKubefile } from './lint/guard.ts'
 import { indexLines, spanAt, spanOf } from './logical-text.ts'
 import { parseInstruction } from './parse-instruction.ts'
 
 export interface ParseResult {
   /** Undefined iff a diagnostic is an error. */
   readonly kubefile: Kubefile | undefined
+  /** What could be read, also where something is wrong: for those who look for more mistakes. */
+  readonly draft: Kubefile
   /** In the order of the text. */
   readonly diagnostics: readonly Diagnostic[]
 }
@@ -20,10 +22,11 @@ export function parseKubefile(source: string, filename = 'Kubefile'): ParseResul
   const { escape, directives, trailingComments } = lexed
   const kubefile: Kubefile = { filename, source, escape, directives, globalArgs, stages, trailingComments }
   if (lexed.lines.length === 0) diagnostics.push(emptyFile(source))
-  const sorted = [...lexed.diagnostics, ...diagnostics, ...lintKubefile(kubefile)].toSorted(
+  const sorted = [...lexed.diagnostics, ...diagnostics, ...guardKubefile(kubefile)].toSorted(
     (a, b) => a.span.start.offset - b.span.start.offset,
   )
-  return { kubefile: sorted.some(({ severity }) => severity === 'error') ? undefined : kubefile, diagnostics: sorted }
+  const isWrong = sorted.some(({ severity }) => severity === 'error')
+  return { kubefile: isWrong ? undefined : kubefile, draft: kubefile, diagnostics: sorted }
 }
 
 function emptyFile(source: string): Diagnostic {

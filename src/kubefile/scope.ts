@@ -83,6 +83,12 @@ export function predefinedArgs({ platform, buildPlatform }: ScopeRequest): Reado
   ])
 }
 
+/** What expands in every stage without ARG. */
+export const predefinedNames: readonly string[] = [
+  ...['TARGET', 'BUILD'].flatMap(prefix => ['PLATFORM', 'OS', 'ARCH', 'VARIANT'].map(name => `${prefix}${name}`)),
+  'ARCH',
+]
+
 const proxyArgs: ReadonlySet<string> = new Set(
   ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'NO_PROXY', 'ALL_PROXY'].flatMap(name => [name, name.toLowerCase()]),
 )

@@ -1,14 +1,14 @@
 import { Readable } from 'node:stream'
 import type { Context } from '../core/context.ts'
-import { withTask } from '../core/context.ts'
-import { digestOf, shortDigest } from '../core/digest.ts'
+import { digestOf } from '../core/digest.ts'
 import { each } from '../core/each.ts'
 import { CloudimgError } from '../core/error.ts'
 import { formatPlatform, normalisePlatform, type Platform, samePlatform } from '../core/platform.ts'
 import { limits } from '../io/limits.ts'
+import { CopySum } from './copy-sum.ts'
 import { type Descriptor, isIndexType, isManifestType, mediaTypes } from './descriptor.ts'
 import { parseIndex, parseManifest, readDocument } from './document.ts'
-import type { ByteRange, ImageSource, ImageTarget } from './ends.ts'
+import type { ByteRange, ImageSource, ImageTarget, Place } from './ends.ts'
 
 export interface CopyOptions {
   /** Only these; all where absent. One gives the plain image manifest, several a smaller index. */
@@ -17,6 +17,10 @@ export interface CopyOptions {
   readonly concurrency?: number
   /** Whether signatures and SBOMs go along; true unless told. */
   readonly referrers?: boolean
+  /** What people see the sum of all blobs as; no sum where absent. */
+  readonly title?: string
+  /** A repository of the target's registry that has the blob, to mount it from; a hint, and may be wrong. */
+  readonly mountFrom?: (blob: Descriptor) => Place | undefined
 }
 
 /** A document and all that must stand at the target before it. */
@@ -45,8 +49,7 @@ export async function copyImage(
     throw new CloudimgError('IMAGE_NOT_FOUND', `copying "${fromName}": no such image at the source`)
   const graph = await readSelected(from, root, options.platforms, fromName, ctx)
   const extra = options.referrers === false ? [] : await readReferrers(from, graph, ctx)
-  const blobs = uniqueBlobs([graph, ...extra])
-  await each(blobs, options.concurrency ?? 4, blob => copyBlob(from, to, blob, ctx))
+  await copyBlobs(from, to, uniqueBlobs([graph, ...extra]), options, ctx)
   for (const node of [graph, ...extra]) await writeDocuments(to, node, ctx)
   if (toName !== undefined) await to.tag(toName, graph.descriptor, ctx)
   return graph.descriptor
@@ -144,21 +147,40 @@ export function uniqueBlobs(nodes: readonly Node[]): readonly Descriptor[] {
   return [...found.values()].sort((a, b) => b.size - a.size)
 }
 
-async function copyBlob(from: ImageSource, to: ImageTarget, blob: Descriptor, ctx: Context): Promise<void> {
-  await withTask(ctx, `blob ${shortDigest(blob.digest)}`, async task => {
-    task.progress(0, blob.size)
+async function copyBlobs(
+  from: ImageSource,
+  to: ImageTarget,
+  blobs: readonly Descriptor[],
+  options: CopyOptions,
+  ctx: Context,
+): Promise<void> {
+  const sum = new CopySum(ctx, options.title, blobs)
+  await sum.during(async () => {
+    await each(blobs, options.concurrency ?? 4, blob => copyBlob(from, to, blob, sum, options, ctx))
+  })
+}
+
+async function copyBlob(
+  from: ImageSource,
+  to: ImageTarget,
+  blob: Descriptor,
+  sum: CopySum,
+  options: CopyOptions,
+  ctx: Context,
+): Promise<void> {
+  await sum.blob(blob, async progress => {
     // What the target hashes itself need not be hashed by the source too: a range is passed on as it comes.
     const whole = to.verifiesWrites === true ? { offset: 0 } : undefined
+    const place = options.mountFrom?.(blob) ?? from.place
     const source = {
       open: (range: ByteRange | undefined = whole) => from.open(blob, ctx, range),
-      ...(from.place === undefined ? {} : { from: from.place }),
+      ...(place === undefined ? {} : { from: place }),
     }
-    const written = await to.write(blob, source, ctx, bytes => task.progress(bytes, blob.size))
-    task.end(written === 'written' ? 'done' : 'cached', written)
+    return await to.write(blob, source, ctx, progress)
   })
 }
 
 async function writeDocuments(to: ImageTarget, node: Node, ctx: Context): Promise<void> {
-  for (const child of node.children) await writeDocuments(to, child, ctx)
+  await each(node.children, 4, child => writeDocuments(to, child, ctx))
   await to.write(node.descriptor, { open: async () => Readable.from([node.bytes]) }, ctx)
 }

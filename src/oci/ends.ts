@@ -9,6 +9,12 @@ export interface ByteRange {
   readonly length?: number
 }
 
+/** A repository on a registry. */
+export interface Place {
+  readonly registry: string
+  readonly repository: string
+}
+
 export interface BlobReader {
   has(blob: Descriptor, ctx: Context): Promise<boolean>
   /** Whole reads are verified while read: the stream fails unless size and digest are the descriptor's. */
@@ -19,10 +25,11 @@ export interface BlobReader {
 export interface BlobSource {
   open(range?: ByteRange): Promise<Readable>
   /** Where the blob lies already: a registry mounts it from there instead of taking an upload. */
-  readonly from?: { readonly registry: string; readonly repository: string }
+  readonly from?: Place
 }
 
-export type Written = 'written' | 'present' | 'mounted'
+/** `resumed`: what an earlier try had left was kept, and the rest written. */
+export type Written = 'written' | 'resumed' | 'present' | 'mounted'
 
 export interface BlobWriter {
   /** True where `write` itself compares digest and size with what it was told. */
@@ -43,6 +50,5 @@ export interface RefWriter {
 }
 
 /** Where an image lies, for `copyImage`: manifests and indexes are blobs too, told apart by their media type. */
-export type ImageSource = BlobReader &
-  RefReader & { readonly place?: { readonly registry: string; readonly repository: string } }
+export type ImageSource = BlobReader & RefReader & { readonly place?: Place }
 export type ImageTarget = BlobReader & BlobWriter & RefWriter

@@ -43,8 +43,29 @@ export interface Cluster {
   readonly tlsSans: readonly string[]
   /** Further keys of the runtime's own configuration, by role. */
   readonly config: Readonly<Record<Role, ConfigMap>>
+  readonly datastore: Datastore
+  /** Addresses of its servers, those of `members` and those that are to come: where nodes may have been told to join. */
+  readonly servers: readonly string[]
   /** How long one node may take to come up. */
   readonly timeoutSeconds: number
+}
+
+/** Where a cluster keeps its state: in a file of its only server, in its servers together, or elsewhere. */
+export type Datastore = 'sqlite' | 'etcd' | 'external'
+
+/** What a cluster has already, as a server of it tells. */
+export interface Inherited {
+  readonly datastore: Datastore
+  readonly config: ConfigMap
+  /** Its own addresses included. */
+  readonly tlsSans: readonly string[]
+}
+
+export interface UpgradeOptions {
+  /** From the version that runs; only then a node may go back. */
+  readonly sameMinor: boolean
+  /** Pods leave the node first. */
+  readonly drain: boolean
 }
 
 /** Where a hole's value comes from: read back from a host that has it, else made up once. */
@@ -57,12 +78,18 @@ export interface HoleSource {
   readonly make: () => string
 }
 
-export interface NodeStatus {
+/** A node as the cluster's own list has it. */
+export interface Member {
   readonly name: string
+  readonly role: Role
+  /** Its address in the cluster; empty where the list does not tell. */
+  readonly address: string
   readonly ready: boolean
   readonly version: string
   /** Why it is not ready, in the kubelet's words. */
   readonly reason: string
+  /** Of an embedded datastore; undefined where it has no part in one. */
+  readonly voter: boolean | undefined
 }
 
 /**
@@ -73,16 +100,27 @@ export interface Runtime {
   readonly name: RuntimeName
   /** Pure: what of this machine would keep the runtime from working. */
   requirements(node: PlannedNode, cluster: Cluster): readonly Finding[]
-  holes(firstServer: PlannedNode): readonly HoleSource[]
+  /** Pure: what a machine tells of its cluster; undefined where it is no server of one that cloudimg made. */
+  inherited(server: PlannedNode): Inherited | undefined
+  /** `given`: values that the user brought, by hole. */
+  holes(firstServer: PlannedNode, given?: Readonly<Record<string, string>>): readonly HoleSource[]
   install(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   init(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   join(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
-  upgrade(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
-  remove(node: PlannedNode, via: PlannedNode): readonly DeployStep[]
-  reset(node: PlannedNode): readonly DeployStep[]
+  /** `via`: a server that runs; kubectl is asked there. */
+  upgrade(node: PlannedNode, cluster: Cluster, via: PlannedNode, options: UpgradeOptions): readonly DeployStep[]
+  /** A node leaves the cluster, and k3s its machine. */
+  remove(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
+  /** The cluster forgets a node whose machine is gone. */
+  forget(member: Member, via: PlannedNode): readonly DeployStep[]
+  /** A node that knows only servers which are none any more is told of another one. */
+  redirect(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
+  /** The datastore's state comes to the operator, as `NAME/…`; nothing where the datastore is not ours. */
+  snapshot(server: PlannedNode, cluster: Cluster, name: string): readonly DeployStep[]
+  reset(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
 
   /** All nodes of the cluster, as a server sees them. */
-  nodes(server: ReadonlyHost, ctx: Context): Promise<readonly NodeStatus[]>
+  nodes(server: ReadonlyHost, ctx: Context): Promise<readonly Member[]>
   /** The names of the images that a node has: tags and digests, in full. */
   images(node: ReadonlyHost, ctx: Context): Promise<readonly string[]>
   /** A kubeconfig that works from elsewhere. */

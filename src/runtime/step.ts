@@ -49,6 +49,14 @@ export type Op =
       readonly args: readonly string[]
       readonly timeoutSeconds: number
     }
+  /** Waits for something to come about by itself. */
+  | { readonly op: 'wait'; readonly until: Probe; readonly what: string; readonly timeoutSeconds: number }
+  /** Sees that something stays as it is for a while; fails at once where it does not. */
+  | { readonly op: 'watch'; readonly stays: Probe; readonly what: string; readonly seconds: number }
+  /** Lets the cluster settle. */
+  | { readonly op: 'pause'; readonly seconds: number }
+  /** Brings a file to the operator, who keeps it under this name with the operation's other things, 0600. */
+  | { readonly op: 'fetch'; readonly path: string; readonly name: string }
 
 /** What makes a step needless (before) and proves it (after). Looking only. */
 export type Probe =
@@ -61,6 +69,11 @@ export type Probe =
       readonly expect: 'zero' | { readonly stdout: string }
     }
   | { readonly probe: 'all'; readonly of: readonly Probe[] }
+  | { readonly probe: 'any'; readonly of: readonly Probe[] }
+  /** Looked at from another host: whether a node is Ready is for a server to tell. */
+  | { readonly probe: 'on'; readonly host: string; readonly of: Probe }
+  /** What `fetch` keeps is there. */
+  | { readonly probe: 'kept'; readonly name: string }
 
 export type Undo = { readonly kind: 'exact' | 'compensating'; readonly do: readonly Op[] } | 'none'
 
@@ -68,6 +81,8 @@ export interface DeployStep {
   /** Stable over plans: the idempotence key, and how the journal names it. */
   readonly id: string
   readonly host: string
+  /** Whose turn it is, where that is not the host: steps of one lane follow each other, lanes run side by side. */
+  readonly lane?: string
   /** What people read, in the infinitive: "start k3s as a server". */
   readonly sentence: string
   readonly do: readonly Op[]
@@ -76,6 +91,8 @@ export interface DeployStep {
   readonly assumes?: Probe
   /** The first step without undo is the plan's point of no return. */
   readonly undo: Undo
+  /** Where the step fails and `unless` does not hold, this host alone is put back to where it was. */
+  readonly takeBack?: { readonly unless: Probe; readonly do: readonly Op[] }
 }
 
 export function hole(name: string): Hole {

@@ -27,7 +27,7 @@ function optionsOf(lab: Lab, more: Partial<RunOptions> = {}): RunOptions {
     image: release.image,
     hosts: { servers: [server!], agents },
     ssh: { configFile: lab.ssh.configFile },
-    cluster: { allowStandIn: release.standIn },
+    wishes: { allowStandIn: release.standIn },
     limits: { timeoutSeconds: 240 },
     stateHome: join(scratch.path, `state-${lab.prefix}`),
     ...more,

@@ -190,18 +190,12 @@ describe('a Kubefile', () => {
   })
 
   it('that asks for what cannot be built yet says so at each place', async () => {
-    const lines = [
-      'FROM scratch',
-      'RUN make',
-      'APP a local://b',
-      'ADD https://example.com/a.git b',
-      'COPY --chown=a:b:c a /',
-    ]
+    const lines = ['FROM scratch', 'RUN make', 'ADD https://example.com/a.git b', 'COPY --chown=a:b:c a /']
     const { code, stderr } = await build([...lines, ''].join('\n'))
     expect(code).toBe(3)
-    expect(stderr.match(/cannot be built yet/g)).toHaveLength(3)
+    expect(stderr.match(/cannot be built yet/g)).toHaveLength(2)
     const url = '^'.repeat('https://example.com/a.git'.length)
-    expect(carets(stderr)).toEqual(['2:1 ^^^', '3:1 ^^^', `4:5 ${url}`, '5:14 ^^^^^'])
+    expect(carets(stderr)).toEqual(['2:1 ^^^', `3:5 ${url}`, '4:14 ^^^^^'])
   })
 
   it.each([

@@ -1,9 +1,12 @@
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import { copyFile, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseReference } from '../../src/core/reference.ts'
-import { drain, send } from '../../src/io/http.ts'
+import { closeConnections, drain, send, sendFollowing } from '../../src/io/http.ts'
 import { copyImage } from '../../src/oci/copy.ts'
 import { mediaTypes } from '../../src/oci/descriptor.ts'
 import { checkLogin } from '../../src/oci/remote/check-login.ts'
@@ -15,6 +18,7 @@ import { serveStore } from '../../src/oci/serve/store-adapter.ts'
 import { openStore, type Store } from '../../src/oci/store/store.ts'
 import { quietContext } from '../support/command.ts'
 import { type ContainerTools, openContainerTools } from '../support/engines.ts'
+import { makeCertificates } from '../support/certificates.ts'
 import { type RealRegistry, startRealRegistry } from '../support/real-registry.ts'
 import { jsonSample, sampleIndex } from '../support/sample-image.ts'
 
@@ -150,6 +154,44 @@ describe('docker-registry with TLS and passwords', () => {
       data: { retryable: false },
       hint: expect.stringContaining('certs.d'),
     })
+  })
+
+  it('is shown the client certificate of certs.d, which a redirect leaves behind', async () => {
+    const folder = join(tools.home, 'client-certs')
+    const server = { folder: join(tools.home, 'server-certs'), shown: [] as string[] }
+    await mkdir(server.folder)
+    const { caFile, certFile, keyFile } = await makeCertificates(server.folder, '127.0.0.1')
+    const [cert, key, ca] = await Promise.all([certFile, keyFile, caFile].map(file => readFile(file, 'utf8')))
+    const https = createServer(
+      { cert: cert!, key: key!, ca: ca!, requestCert: true, rejectUnauthorized: false },
+      (request, response) => {
+        const peer = (request.socket as TLSSocket).getPeerCertificate()
+        server.shown.push(`${request.url} ${peer.subject?.CN ?? 'nobody'}`)
+        if (request.url === '/away') response.writeHead(307, { location: `https://localhost:${port()}/there` }).end()
+        else response.end()
+      },
+    )
+    const port = (): number => (https.address() as AddressInfo).port
+    await new Promise<void>(resolve => {
+      https.listen(0, '127.0.0.1', resolve)
+    })
+    try {
+      const host = `127.0.0.1:${port()}`
+      await mkdir(join(folder, host), { recursive: true })
+      await copyFile(caFile, join(folder, host, 'ca.crt'))
+      await copyFile(certFile, join(folder, host, 'client.cert'))
+      await expect(readTrust([host], [folder])).rejects.toMatchObject({
+        code: 'FILE_ERROR',
+        message: expect.stringContaining('client.key'),
+      })
+      await copyFile(keyFile, join(folder, host, 'client.key'))
+      const trust = await readTrust([host], [folder])
+      await drain(await sendFollowing({ method: 'GET', url: new URL(`https://${host}/away`), trust }, ctx))
+      expect(server.shown).toEqual(['/away cloudimg test server', '/there nobody'])
+    } finally {
+      await closeConnections()
+      https.close()
+    }
   })
 
   it('refuses who does not', async () => {

@@ -71,29 +71,48 @@ describe('the executors of this machine', () => {
   })
 
   it('are tried one by one, and those that do not work are explained', () => {
-    expect(reports.map(({ name }) => name)).toEqual(['unshare', 'bubblewrap', 'crun', 'runc', 'docker', 'podman', 'chroot'])
-    for (const { name, works, reason } of reports) expect([name, works || (reason ?? '').length > 5]).toEqual([name, true])
+    expect(reports.map(({ name }) => name)).toEqual([
+      'unshare',
+      'bubblewrap',
+      'crun',
+      'runc',
+      'docker',
+      'podman',
+      'chroot',
+    ])
+    for (const { name, works, reason } of reports)
+      expect([name, works || (reason ?? '').length > 5]).toEqual([name, true])
     expect(reports.filter(report => report.default).map(({ name }) => name)).toEqual(['unshare'])
     expect(reports.filter(({ works }) => works).length).toBeGreaterThanOrEqual(5)
   })
 
-  it.each(['bubblewrap', 'crun', 'runc', 'docker', 'podman', 'chroot'])('%s makes the layers that unshare makes', async name => {
-    const report = reports.find(found => found.name === name)!
-    if (!report.works) {
-      const { code, hint } = await new RunBuilder({ home: at('home-unshare'), env }).failure(['RUN true'], ['--executor', name])
-      expect([code, hint]).toEqual(['EXECUTOR_UNAVAILABLE', expect.any(String)])
-      return
-    }
-    const ids = diffIds(await buildWith(name))
-    // The host name is the machine's there, and so is what the command sees of it.
-    const same = name === 'chroot' ? ids.filter(id => diffIds(first).includes(id)).length : ids
-    expect(same).toEqual(name === 'chroot' ? ids.length - 1 : diffIds(first).slice(0, ids.length))
-  })
+  it.each(['bubblewrap', 'crun', 'runc', 'docker', 'podman', 'chroot'])(
+    '%s makes the layers that unshare makes',
+    async name => {
+      const report = reports.find(found => found.name === name)!
+      if (!report.works) {
+        const { code, hint } = await new RunBuilder({ home: at('home-unshare'), env }).failure(
+          ['RUN true'],
+          ['--executor', name],
+        )
+        expect([code, hint]).toEqual(['EXECUTOR_UNAVAILABLE', expect.any(String)])
+        return
+      }
+      const ids = diffIds(await buildWith(name))
+      // The host name is the machine's there, and so is what the command sees of it.
+      const same = name === 'chroot' ? ids.filter(id => diffIds(first).includes(id)).length : ids
+      expect(same).toEqual(name === 'chroot' ? ids.length - 1 : diffIds(first).slice(0, ids.length))
+    },
+  )
 
   it('docker and podman use a toolbox image where the tree has no shell, and refuse without', async () => {
     for (const executor of ['docker', 'podman']) {
       const builder = new RunBuilder({ home: at(`home-${executor}`), env })
-      const built = await builder.build(['RUN mkdir -p bin && echo $(pwd) >bin/x'], ['--executor', executor, '--toolbox', 'base'], 'scratch')
+      const built = await builder.build(
+        ['RUN mkdir -p bin && echo $(pwd) >bin/x'],
+        ['--executor', executor, '--toolbox', 'base'],
+        'scratch',
+      )
       expect([...(await builder.tree('box')).keys()]).toEqual(['bin', 'bin/x'])
       expect(built.platforms[0]!.layers).toHaveLength(1)
       const { code, hint } = await builder.failure(['RUN : >y'], ['--executor', executor], 'scratch')

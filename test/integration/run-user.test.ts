@@ -20,7 +20,11 @@ const lines = [
   'USER app',
   'RUN id >/tmp/id',
 ]
-const single = [...lines.slice(0, 2), 'RUN rm -r /root && mkdir -p /srv/a && echo x >/srv/a/x && ln /srv/a/x /srv/y', 'RUN rm -r /srv/a && mkdir /srv/a']
+const single = [
+  ...lines.slice(0, 2),
+  'RUN rm -r /root && mkdir -p /srv/a && echo x >/srv/a/x && ln /srv/a/x /srv/y',
+  'RUN rm -r /srv/a && mkdir /srv/a',
+]
 
 async function writeContext(directory: string, text: readonly string[]): Promise<string> {
   await mkdir(directory, { recursive: true })
@@ -62,7 +66,10 @@ it('a user with none gets the same where no owner matters, and else the word wha
   expect(diffIds(await buildAs(user, at('single')))).toEqual(diffIds(asRoot))
   await writeContext(at('chown'), [...single, 'RUN chown 1000 /srv'])
   const owner = await user.cloudimg(['build', at('chown')])
-  expect([owner.code === 0, owner.stderr]).toEqual([false, expect.stringMatching(/RUN_FAILED[\s\S]*usermod --add-subuids/)])
+  expect([owner.code === 0, owner.stderr]).toEqual([
+    false,
+    expect.stringMatching(/RUN_FAILED[\s\S]*usermod --add-subuids/),
+  ])
   await writeContext(at('as-app'), [...single, 'USER app', 'RUN true'])
   const asApp = await user.cloudimg(['build', at('as-app')])
   expect(asApp.stderr).toMatch(/EXECUTOR_UNAVAILABLE[\s\S]*usermod --add-subuids/)

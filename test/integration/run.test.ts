@@ -29,12 +29,14 @@ describe('what a command does becomes its layer', () => {
       'RUN mkdir -p /srv/a /srv/b && echo one >/srv/a/one && echo two >/srv/a/two && echo three >/srv/b/three && chmod 700 /srv/b',
       'RUN rm /srv/a/one && rm -r /srv/b && echo more >>/srv/a/two && touch /etc/passwd && ln -s a /srv/link',
     ])
-    expect(await builder.topLayer(built)).toEqual([
-      '---------- 0/0 srv/a/.wh.one',
-      '-rw-r--r-- 0/0 srv/a/two',
-      '---------- 0/0 srv/.wh.b',
-      'lrwxrwxrwx 0/0 srv/link -> a',
-    ].sort(byPath))
+    expect(await builder.topLayer(built)).toEqual(
+      [
+        '---------- 0/0 srv/a/.wh.one',
+        '-rw-r--r-- 0/0 srv/a/two',
+        '---------- 0/0 srv/.wh.b',
+        'lrwxrwxrwx 0/0 srv/link -> a',
+      ].sort(byPath),
+    )
     const tree = await builder.tree('changes')
     expect([...tree.keys()].filter(path => path.startsWith('srv'))).toEqual(['srv', 'srv/a', 'srv/a/two', 'srv/link'])
   })
@@ -61,7 +63,12 @@ describe('what a command does becomes its layer', () => {
       'hrwsr-x--- 1000/77 z link to a',
     ])
     const digest = built.platforms[0]!.layers.at(-1)!.digest.slice('sha256:'.length)
-    const { stdout } = await attempt(['grep', '-ac', 'SCHILY.xattr.security.capability', join(storeOf(builder.place), 'blobs/sha256', digest)])
+    const { stdout } = await attempt([
+      'grep',
+      '-ac',
+      'SCHILY.xattr.security.capability',
+      join(storeOf(builder.place), 'blobs/sha256', digest),
+    ])
     expect(stdout.trim()).toBe('1')
     await builder.build(['RUN setcap -v cap_net_bind_service=ep /bin/capable && [ "$(stat -c %h /a)" = 2 ]'], [], 'out')
   })
@@ -102,13 +109,21 @@ describe('where and how a command runs', () => {
   })
 
   it('uses this machine’s programs where the tree has no shell', async () => {
-    await builder.build(['RUN printf "%s %s" "$ARCH" "$(pwd)" >seen && touch /usr/nothing 2>/dev/null || echo " read-only" >>seen'], [], 'scratch')
+    await builder.build(
+      ['RUN printf "%s %s" "$ARCH" "$(pwd)" >seen && touch /usr/nothing 2>/dev/null || echo " read-only" >>seen'],
+      [],
+      'scratch',
+    )
     expect(await fileOf('seen')).toMatch(/^(amd64|arm64) \/rootfs read-only\n$/)
     expect([...(await builder.tree('toolbox')).keys()]).toEqual(['seen'])
   })
 
   it('uses a toolbox image that is named', async () => {
-    await builder.build(['RUN echo from the image >/rootfs/seen; ls /home 2>/dev/null >>/rootfs/seen; ls / >>/rootfs/seen'], ['--toolbox', 'base'], 'scratch')
+    await builder.build(
+      ['RUN echo from the image >/rootfs/seen; ls /home 2>/dev/null >>/rootfs/seen; ls / >>/rootfs/seen'],
+      ['--toolbox', 'base'],
+      'scratch',
+    )
     expect(await fileOf('seen')).toContain('from the image')
   })
 
@@ -153,7 +168,10 @@ describe('mounts', () => {
     const lines = [
       'RUN --mount=type=secret,id=word,required --mount=type=secret,id=var,env=MAGIC cat /run/secrets/word; echo "$MAGIC"; wc -c </run/secrets/word >/size; stat -c %a /run/secrets/word >>/size',
     ]
-    const { code, stdout, stderr } = await cloudimg([...(await builder.args(lines, flags)), '--progress', 'plain'], place)
+    const { code, stdout, stderr } = await cloudimg(
+      [...(await builder.args(lines, flags)), '--progress', 'plain'],
+      place,
+    )
     expect([code, stderr]).toEqual([0, expect.stringContaining('[redacted]')])
     expect(await fileOf('size')).toBe('17\n400\n')
     for (const secret of ['open-sesame-4711', 'abracadabra-99']) {
@@ -164,7 +182,12 @@ describe('mounts', () => {
   })
 
   it.each([
-    ['a required secret that is missing', 'RUN --mount=type=secret,id=none,required true', [], /no such secret was given/],
+    [
+      'a required secret that is missing',
+      'RUN --mount=type=secret,id=none,required true',
+      [],
+      /no such secret was given/,
+    ],
     ['a source that is missing', 'RUN --mount=target=/x,source=nothing true', [], /it is not there/],
     ['an unknown type', 'RUN --mount=type=cach,target=/x true', [], /did you mean type=cache/],
     ['an unknown option', 'RUN --mount=type=tmpfs,target=/x,sice=1m true', [], /did you mean size/],
@@ -186,7 +209,10 @@ describe('mounts', () => {
 
 describe('results are known by what they depend on', () => {
   it('runs nothing where nothing changed, and again where something did', async () => {
-    const lines = (text: string): string[] => ['ARG X', `RUN cat /proc/sys/kernel/random/uuid >/u && echo ${text} $X >/t`]
+    const lines = (text: string): string[] => [
+      'ARG X',
+      `RUN cat /proc/sys/kernel/random/uuid >/u && echo ${text} $X >/t`,
+    ]
     const first = await builder.build(lines('one'))
     expect((await builder.build(lines('one'))).index).toBe(first.index)
     expect((await builder.build(lines('two'))).index).not.toBe(first.index)

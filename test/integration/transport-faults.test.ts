@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
@@ -12,8 +12,9 @@ import {
   storeOf,
 } from '../support/cloudimg.ts'
 import { startCloudimgServer } from '../support/cloudimg-server.ts'
-import { must } from '../support/command.ts'
+import { eventually, must } from '../support/command.ts'
 import { freePort } from '../support/daemon.ts'
+import { startFaultProxy } from '../support/fault-proxy.ts'
 import type { BuildAnswer } from '../support/k3s-build.ts'
 import { noise, seededRandom } from '../support/noise.ts'
 import { type RealRegistry, startRealRegistry } from '../support/real-registry.ts'
@@ -135,6 +136,35 @@ describe('a pull', () => {
       await rm(killed.home, { recursive: true })
     },
   )
+})
+
+describe('a pull that was killed in the middle of a blob', () => {
+  it('is taken up behind the bytes that it had, by whoever pulls next', async () => {
+    await using open = await startRealRegistry()
+    await cloudimgJson(['push', 'local/image:1', `${open.host}/image:1`], place)
+    const fault = { on: 'blob-read', what: 'stall-answer', after: 0, times: 100, at: 0.5, status: 0 } as const
+    await using stalling = await startFaultProxy({ upstream: open.url, faults: [fault] })
+    const half = { home: at('half') }
+    const child = spawn(cloudimgProgram[0]!, [...cloudimgProgram.slice(1), 'pull', `${stalling.host}/image:1`], {
+      env: cloudimgEnvironment(half),
+      stdio: 'ignore',
+    })
+    const ended = new Promise(resolve => child.once('exit', resolve))
+    const downloads = join(storeOf(half), 'downloads')
+    await eventually('half of both large layers', 60_000, async () => {
+      const names = await readdir(downloads).catch(() => [])
+      const sizes = await Promise.all(names.map(async name => (await stat(join(downloads, name))).size))
+      return sizes.filter(size => size > 2_000_000).length >= 2 ? true : undefined
+    })
+    child.kill('SIGKILL')
+    await ended
+    const pulled = await cloudimg(['pull', `${open.host}/image:1`], half)
+    expect(pulled.stdout).toContain(built.index)
+    expect(pulled.stderr).toMatch(/✓ pulling .*2 resumed \(/)
+    expect(await storeFaults(storeOf(half))).toEqual([])
+    // Drafts of small blobs are cleared when they are ten minutes old.
+    expect(strayFiles(storeOf(half)).filter(path => !path.startsWith('tmp/'))).toEqual([])
+  })
 })
 
 describe('a blob that rotted on the disk', () => {

@@ -4,7 +4,38 @@ import { requireProgram } from '../../scripts/lab/debian.ts'
 import { must } from './command.ts'
 
 /** Applets that the tests' commands call by name. */
-const applets = ['sh', 'cat', 'chmod', 'chown', 'cp', 'dd', 'echo', 'env', 'id', 'ln', 'ls', 'mkdir', 'mkfifo', 'mv', 'rm', 'sleep', 'stat', 'touch', 'true', 'wget', 'hostname', 'find', 'grep', 'ps', 'tr', 'wc', 'sed', 'mktemp', 'basename', 'dirname']
+const applets = [
+  'sh',
+  'cat',
+  'chmod',
+  'chown',
+  'cp',
+  'dd',
+  'echo',
+  'env',
+  'id',
+  'ln',
+  'ls',
+  'mkdir',
+  'mkfifo',
+  'mv',
+  'rm',
+  'sleep',
+  'stat',
+  'touch',
+  'true',
+  'wget',
+  'hostname',
+  'find',
+  'grep',
+  'ps',
+  'tr',
+  'wc',
+  'sed',
+  'mktemp',
+  'basename',
+  'dirname',
+]
 
 /**
  * A root of three megabytes: busybox and setcap with their libraries, passwd and group. Programs are this machine's, so
@@ -16,7 +47,10 @@ export async function makeBaseTree(directory: string): Promise<void> {
   const setcap = await requireProgram({ program: 'setcap', package: 'libcap2-bin' })
   for (const program of [busybox, setcap]) await copyWithLibraries(program, directory)
   for (const applet of applets) await symlink('busybox', join(directory, 'bin', applet))
-  await writeFile(join(directory, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/home/app:/bin/sh\n')
+  await writeFile(
+    join(directory, 'etc/passwd'),
+    'root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/home/app:/bin/sh\n',
+  )
   await writeFile(join(directory, 'etc/group'), 'root:x:0:\napp:x:1000:\nextra:x:77:app\n')
   await chmod(join(directory, 'tmp'), 0o1777)
 }

@@ -38,10 +38,13 @@ export async function makeOrdinaryUser(
   return {
     place,
     cloudimg: (args, env = {}) =>
-      attempt(['unshare', '--mount', '--propagation', 'private', '--', 'sh', '-c', script, checkout, directory, ...args], {
-        env: { ...cloudimgEnvironment(place), ...env },
-        cwd: at('home'),
-        timeoutMs: 240_000,
-      }),
+      attempt(
+        ['unshare', '--mount', '--propagation', 'private', '--', 'sh', '-c', script, checkout, directory, ...args],
+        {
+          env: { ...cloudimgEnvironment(place), ...env },
+          cwd: at('home'),
+          timeoutMs: 240_000,
+        },
+      ),
   }
 }

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { type ClusterMetadata, formatClusterMetadata } from '../../src/core/cluster-metadata.ts'
 import type { DeployImage } from '../../src/deploy/deploy-image.ts'
 import { directoryImage } from './directory-image.ts'
+import { atLeast } from './k3s-standin/profile.ts'
 import { makeStandinRelease } from './standin-release.ts'
 
 export interface ReleaseImage {
@@ -20,7 +21,10 @@ export interface ReleaseImage {
  */
 export async function releaseImage(home: string, tag = 'v1.31.4+k3s1'): Promise<ReleaseImage> {
   const real = process.env.K3S_REAL_DIR
-  const release = real ?? (await standinRelease(join(home, 'release'), tag))
+  return await imageOfRelease(real ?? (await standinRelease(join(home, 'release'), tag)), home, real === undefined)
+}
+
+async function imageOfRelease(release: string, home: string, standIn: boolean): Promise<ReleaseImage> {
   const version = basename(release)
   const directory = join(home, 'rootfs')
   await layRootfs(release, directory)
@@ -33,13 +37,29 @@ export async function releaseImage(home: string, tag = 'v1.31.4+k3s1'): Promise<
     sealed: true,
     unsealed: [],
     artifacts: [],
-    features: [],
-    ...(real === undefined ? { standIn: true } : {}),
+    features: Object.keys(featureGates).filter(name => atLeast(featureGates[name]!, version)),
+    ...(standIn ? { standIn } : {}),
     components: {},
     images: [],
   }
   await writeFile(join(directory, 'Metadata'), formatClusterMetadata(metadata))
-  return { image: await directoryImage(directory), version, standIn: real === undefined, directory }
+  return { image: await directoryImage(directory), version, standIn, directory }
+}
+
+/** Those that deploying asks for, as rootfs-templates/k3s/rootfs.yaml has them. */
+const featureGates: Readonly<Record<string, string>> = {
+  'cluster-init-from-sqlite': '1.22.2',
+  'etcd-voter-condition': '1.26.11 1.27.8 1.28.4',
+}
+
+/**
+ * A newer patch of the same minor, for upgrades: the stand-in's, or the real one that K3S_REAL_UPGRADE_DIR names.
+ */
+export async function nextReleaseImage(home: string): Promise<ReleaseImage> {
+  if (process.env.K3S_REAL_DIR === undefined) return await releaseImage(home, 'v1.31.5+k3s1')
+  const real = process.env.K3S_REAL_UPGRADE_DIR
+  if (real === undefined) throw new Error('upgrading a real k3s: name the newer release with K3S_REAL_UPGRADE_DIR')
+  return await imageOfRelease(real, home, false)
 }
 
 async function standinRelease(home: string, tag: string): Promise<string> {

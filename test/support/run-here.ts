@@ -5,5 +5,5 @@ import { directoryImage } from './directory-image.ts'
 const [directory = '', stateHome = '', allowStandIn = ''] = process.argv.slice(2)
 const image = await directoryImage(directory)
 const ctx = { signal: new AbortController().signal, events: () => undefined }
-const cluster = { allowStandIn: allowStandIn === 'true' }
-console.log(JSON.stringify(await runCluster({ image, stateHome, cluster }, ctx)))
+const wishes = { allowStandIn: allowStandIn === 'true' }
+console.log(JSON.stringify(await runCluster({ image, stateHome, wishes }, ctx)))

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import type { ClusterMetadata } from '../../src/core/cluster-metadata.ts'
+import { type ClusterMetadata, formatClusterMetadata } from '../../src/core/cluster-metadata.ts'
 import { digestOf } from '../../src/core/digest.ts'
 import type { DeployImage } from '../../src/deploy/deploy-image.ts'
 import type { RootfsFile } from '../../src/oci/rootfs-file.ts'
@@ -20,21 +20,6 @@ export interface SampleOptions {
 
 /** A small linux/amd64 cluster image that lies in memory; its archive counts as a large file. */
 export function sampleClusterImage(options: SampleOptions = {}): DeployImage {
-  const content: Record<string, string | undefined> = {
-    Metadata: '{}\n',
-    'bin/k3s': 'the k3s program',
-    'images/k3s-airgap-images-amd64.tar.zst': archive,
-    'images/k3s-images.txt': `${sampleImages.join('\n')}\n`,
-    'scripts/cloudimg-node': '#!/bin/sh\n',
-    'scripts/k3s-install.sh': '#!/bin/sh\n# upstream\n',
-    ...options.files,
-  }
-  const files = Object.entries(content)
-    .filter((entry): entry is [string, string] => entry[1] !== undefined)
-    .map(([path, text]) => fileOf(path, Buffer.from(text)))
-  const directories = ['bin', 'images', 'scripts'].map(path => ({ type: 'directory', path, mode: 0o755 }) as const)
-  const tree: readonly RootfsFile[] = [...directories, ...files].sort((a, b) => (a.path < b.path ? -1 : 1))
-  const digest = digestOf(JSON.stringify(tree.map(file => [file.path, file.type === 'file' ? file.digest : ''])))
   const metadata: ClusterMetadata = {
     apiVersion: 'cloudimg.io/v1',
     kind: 'ClusterImage',
@@ -49,6 +34,21 @@ export function sampleClusterImage(options: SampleOptions = {}): DeployImage {
     images: [],
     ...options.metadata,
   }
+  const content: Record<string, string | undefined> = {
+    Metadata: formatClusterMetadata(metadata),
+    'bin/k3s': 'the k3s program',
+    'images/k3s-airgap-images-amd64.tar.zst': archive,
+    'images/k3s-images.txt': `${sampleImages.join('\n')}\n`,
+    'scripts/cloudimg-node': '#!/bin/sh\n',
+    'scripts/k3s-install.sh': '#!/bin/sh\n# upstream\n',
+    ...options.files,
+  }
+  const files = Object.entries(content)
+    .filter((entry): entry is [string, string] => entry[1] !== undefined)
+    .map(([path, text]) => fileOf(path, Buffer.from(text)))
+  const directories = ['bin', 'images', 'scripts'].map(path => ({ type: 'directory', path, mode: 0o755 }) as const)
+  const tree: readonly RootfsFile[] = [...directories, ...files].sort((a, b) => (a.path < b.path ? -1 : 1))
+  const digest = digestOf(JSON.stringify(tree.map(file => [file.path, file.type === 'file' ? file.digest : ''])))
   const platform = {
     platform: { os: 'linux', arch: 'amd64' },
     digest,

@@ -59,5 +59,7 @@ export const sampleCluster: Cluster = {
   hasFeature: () => false,
   tlsSans: [],
   config: { server: {}, agent: {} },
+  datastore: 'sqlite',
+  servers: ['10.0.0.1'],
   timeoutSeconds: 900,
 }

@@ -34,8 +34,10 @@ export async function storeFaults(store: string): Promise<readonly string[]> {
   }
   for (const path of files(join(store, 'recipes'))) faults.push(...(await recipeFaults(store, path, blobs)))
   for (const path of files(join(store, 'refs'))) {
-    const { target } = JSON.parse(readFileSync(path, 'utf8')) as { target: { digest: string } }
-    if (!blobs.has(target.digest.slice('sha256:'.length))) faults.push(`${path} names what is not there`)
+    // A name has a target; what refers to an image is kept as a descriptor by itself.
+    const kept = JSON.parse(readFileSync(path, 'utf8')) as { target?: { digest: string }; digest?: string }
+    if (!blobs.has((kept.target?.digest ?? kept.digest ?? '').slice('sha256:'.length)))
+      faults.push(`${path} names what is not there`)
   }
   return faults
 }

@@ -14,7 +14,8 @@ export const bubblewrapExecutor: Executor = {
   probe,
   open: async home => {
     const bwrap = await findProgram('bwrap')
-    if (bwrap === undefined) throw new CloudimgError('EXECUTOR_UNAVAILABLE', `running a command with bubblewrap: ${missing}`)
+    if (bwrap === undefined)
+      throw new CloudimgError('EXECUTOR_UNAVAILABLE', `running a command with bubblewrap: ${missing}`)
     return await openSession(home, bwrap)
   },
 }

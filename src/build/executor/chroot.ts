@@ -30,15 +30,24 @@ export const chrootExecutor: Executor = {
 async function probe(_home: string, ctx: Context): Promise<Availability> {
   if (process.getuid?.() !== 0) return { ok: false, reason: 'only root may change its root' }
   const ended = await run(['unshare', '--root', '/', '--', 'true'], {}, ctx).catch(() => undefined)
-  if (ended?.code !== 0) return { ok: false, reason: `this root may not: ${ended?.stderr.trim() ?? 'unshare is missing'}` }
-  return { ok: true, owners: 'all', how: 'a copy of the tree as root directory; neither network nor processes are apart' }
+  if (ended?.code !== 0)
+    return { ok: false, reason: `this root may not: ${ended?.stderr.trim() ?? 'unshare is missing'}` }
+  return {
+    ok: true,
+    owners: 'all',
+    how: 'a copy of the tree as root directory; neither network nor processes are apart',
+  }
 }
 
 async function launch(root: PlainRoot, job: RunJob): Promise<Launch> {
   if (job.toolbox?.from === 'host') {
-    throw new CloudimgError('EXECUTOR_UNAVAILABLE', 'running a command with chroot: it cannot show the tree to this machine’s programs', {
-      hint: 'name an image with a shell: --toolbox IMAGE',
-    })
+    throw new CloudimgError(
+      'EXECUTOR_UNAVAILABLE',
+      'running a command with chroot: it cannot show the tree to this machine’s programs',
+      {
+        hint: 'name an image with a shell: --toolbox IMAGE',
+      },
+    )
   }
   refuseUnknownEmulator(await emulatorEntry(job.platform))
   for (const mount of root.mounts) await putInPlace(root, mount)
@@ -73,7 +82,8 @@ function isMoved(mount: Extract<JobMount, { kind: 'bind' }>): boolean {
 async function finish({ directory, mounts }: PlainRoot): Promise<void> {
   await killInside(directory)
   for (const mount of mounts.toReversed()) {
-    if (mount.kind !== 'bind' || !isMoved(mount) || (await lstatIfPresent(mount.source))?.isSymbolicLink() !== true) continue
+    if (mount.kind !== 'bind' || !isMoved(mount) || (await lstatIfPresent(mount.source))?.isSymbolicLink() !== true)
+      continue
     await unlink(mount.source)
     await rename(join(directory, mount.target), mount.source)
   }
@@ -85,7 +95,8 @@ async function makeDevices(root: string): Promise<void> {
   await mkdir(join(root, 'dev'), { recursive: true })
   for (const [name, [major, minor]] of Object.entries(devices)) {
     const path = join(root, 'dev', name)
-    if ((await lstatIfPresent(path)) === undefined) await must(['mknod', '-m', '666', path, 'c', String(major), String(minor)])
+    if ((await lstatIfPresent(path)) === undefined)
+      await must(['mknod', '-m', '666', path, 'c', String(major), String(minor)])
   }
 }
 
@@ -93,4 +104,3 @@ async function must(argv: readonly string[]): Promise<void> {
   const { code, stderr } = await run(argv, {}, quiet)
   if (code !== 0) throw new CloudimgError('EXECUTOR_UNAVAILABLE', `preparing a root for chroot: ${stderr.trim()}`)
 }
-

@@ -90,13 +90,18 @@ class Difference {
   }
 
   #isWhiteout({ type, deviceMajor, deviceMinor }: ReadEntry): boolean {
-    return this.#request.result.kind === 'upper' && type === 'character-device' && deviceMajor === 0 && deviceMinor === 0
+    return (
+      this.#request.result.kind === 'upper' && type === 'character-device' && deviceMajor === 0 && deviceMinor === 0
+    )
   }
 
   #link(path: string, target: string): void {
     const first = this.#found.get(target)
     if (first?.type !== 'file') {
-      throw new CloudimgError('BUG', `reading what the command left: "${path}" is a link to "${target}", which is not there`)
+      throw new CloudimgError(
+        'BUG',
+        `reading what the command left: "${path}" is a link to "${target}", which is not there`,
+      )
     }
     first.group.push(path)
     this.#found.set(path, first)
@@ -197,7 +202,8 @@ class Difference {
     if (before?.type !== entry.type || !hasSameAttributes(before, entry)) return true
     if (entry.type === 'symlink') return before.type !== 'symlink' || before.linkTarget !== entry.linkTarget
     if (entry.type !== 'file' || before.type !== 'file' || found.type !== 'file') return false
-    if (before.size !== entry.size || (await fileDigest(this.#request.before, before, ctx)) !== found.kept.digest) return true
+    if (before.size !== entry.size || (await fileDigest(this.#request.before, before, ctx)) !== found.kept.digest)
+      return true
     return found.group.length > 1 && !this.#wasGroup(found.group)
   }
 
@@ -215,7 +221,10 @@ class Difference {
 const capabilityName = 'security.capability'
 
 function cleanPath(path: string): string {
-  return path.split('/').filter(part => part !== '' && part !== '.').join('/')
+  return path
+    .split('/')
+    .filter(part => part !== '' && part !== '.')
+    .join('/')
 }
 
 function isOpaque({ type, xattrs = {} }: ReadEntry): boolean {

@@ -65,7 +65,8 @@ function registration({ emulator, bits, order, machine }: ElfKind, path: string)
   // Programs of type 2 (at a fixed place) and 3 (anywhere), of any ABI.
   const mask = [...Array<number>(7).fill(0xff), 0, ...Array<number>(8).fill(0xff), 0xfe, 0xff, 0xff, 0xff]
   if (order === 2) mask.splice(16, 2, 0xff, 0xfe)
-  const text = (bytes: readonly number[]): string => bytes.map(byte => `\\x${byte.toString(16).padStart(2, '0')}`).join('')
+  const text = (bytes: readonly number[]): string =>
+    bytes.map(byte => `\\x${byte.toString(16).padStart(2, '0')}`).join('')
   return `:cloudimg-${emulator}:M::${text(magic)}:${text(mask)}:${path}:F`
 }
 

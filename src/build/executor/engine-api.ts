@@ -12,7 +12,16 @@ import { tarEnd } from '../../io/tar.ts'
 import { coalesce } from '../layers/make-layer.ts'
 import { type EngineNote, writeEngineNote } from './engine-note.ts'
 import { emulatorEntry, refuseUnknownEmulator } from './emulation.ts'
-import type { Availability, Executor, JobMount, ReadableTree, RunEnd, RunJob, RunSession, RunWatch } from './executor.ts'
+import type {
+  Availability,
+  Executor,
+  JobMount,
+  ReadableTree,
+  RunEnd,
+  RunJob,
+  RunSession,
+  RunWatch,
+} from './executor.ts'
 import { type Laying, tarOf } from './lay-tree.ts'
 import { boxSkeleton, layContent, rootfsPath } from './root-layout.ts'
 import { makeWorkspace, removeWorkspace } from './workspace.ts'
@@ -34,7 +43,8 @@ function socketsOf(engine: Engine): readonly string[] {
 }
 
 async function findSocket(engine: Engine): Promise<string | undefined> {
-  for (const path of socketsOf(engine)) if ((await statIfPresent(path).catch(() => undefined))?.isSocket() === true) return path
+  for (const path of socketsOf(engine))
+    if ((await statIfPresent(path).catch(() => undefined))?.isSocket() === true) return path
   return undefined
 }
 
@@ -49,7 +59,8 @@ function engineExecutor(engine: Engine): Executor {
     probe: () => probe(engine),
     open: async home => {
       const socket = await findSocket(engine)
-      if (socket === undefined) throw new CloudimgError('EXECUTOR_UNAVAILABLE', `running a command with ${engine}: ${noSocket(engine)}`)
+      if (socket === undefined)
+        throw new CloudimgError('EXECUTOR_UNAVAILABLE', `running a command with ${engine}: ${noSocket(engine)}`)
       return new EngineSession(await makeWorkspace(home), engine, socket)
     },
   }
@@ -59,7 +70,9 @@ function noSocket(engine: Engine): string {
   const { DOCKER_HOST = '', CONTAINER_HOST = '' } = process.env
   const wish = engine === 'docker' ? DOCKER_HOST : CONTAINER_HOST
   if (wish !== '' && !wish.startsWith('unix://')) return `"${wish}" is no socket of this machine`
-  return `no socket at ${socketsOf(engine).filter(path => !path.startsWith('/nonexistent')).join(' or ')}`
+  return `no socket at ${socketsOf(engine)
+    .filter(path => !path.startsWith('/nonexistent'))
+    .join(' or ')}`
 }
 
 async function probe(engine: Engine): Promise<Availability> {
@@ -75,10 +88,20 @@ async function probe(engine: Engine): Promise<Availability> {
 }
 
 /** Removes a container and an image of ours, by name: what is gone already is no trouble. */
-export async function removeFromEngine({ socket, container, image }: Extract<EngineNote, { kind: 'engine' }>): Promise<void> {
+export async function removeFromEngine({
+  socket,
+  container,
+  image,
+}: Extract<EngineNote, { kind: 'engine' }>): Promise<void> {
   const docker = await connect(socket)
-  await docker.getContainer(container).remove({ force: true, v: true }).catch(() => undefined)
-  await docker.getImage(image).remove({ force: true }).catch(() => undefined)
+  await docker
+    .getContainer(container)
+    .remove({ force: true, v: true })
+    .catch(() => undefined)
+  await docker
+    .getImage(image)
+    .remove({ force: true })
+    .catch(() => undefined)
 }
 
 /** What engines leave in a root that lacks it. */
@@ -120,9 +143,13 @@ class EngineSession implements RunSession {
 
   async run(job: RunJob, watch: RunWatch, ctx: Context): Promise<RunEnd> {
     if (job.toolbox?.from === 'host') {
-      throw new CloudimgError('EXECUTOR_UNAVAILABLE', `running a command with ${this.#engine}: its containers cannot use this machine’s programs`, {
-        hint: 'name an image with a shell: --toolbox IMAGE, or build with --executor unshare',
-      })
+      throw new CloudimgError(
+        'EXECUTOR_UNAVAILABLE',
+        `running a command with ${this.#engine}: its containers cannot use this machine’s programs`,
+        {
+          hint: 'name an image with a shell: --toolbox IMAGE, or build with --executor unshare',
+        },
+      )
     }
     if (job.toolbox === undefined) refuseUnknownEmulator(await emulatorEntry(job.platform))
     await this.#removeMade()
@@ -143,14 +170,23 @@ class EngineSession implements RunSession {
         code,
         readResult: async take => {
           const tar = (await container.export()) as unknown as AsyncIterable<Buffer>
-          return await take({ kind: 'merged', owners: 'all', hasDevices: true, tar, prefix, marks: prefix === '' ? marks : [] })
+          return await take({
+            kind: 'merged',
+            owners: 'all',
+            hasDevices: true,
+            tar,
+            prefix,
+            marks: prefix === '' ? marks : [],
+          })
         },
       }
     } catch (error) {
       await this.#removeMade()
       ctx.signal.throwIfAborted()
       if (error instanceof CloudimgError) throw error
-      throw new CloudimgError('EXECUTOR_UNAVAILABLE', `running a command with ${this.#engine}: ${reasonOf(error)}`, { cause: error })
+      throw new CloudimgError('EXECUTOR_UNAVAILABLE', `running a command with ${this.#engine}: ${reasonOf(error)}`, {
+        cause: error,
+      })
     }
   }
 }
@@ -164,7 +200,10 @@ async function* jobTar(job: RunJob, ctx: Context): AsyncGenerator<Buffer> {
   const parts: AsyncGenerator<Buffer>[] = []
   if (toolbox?.from === 'image') {
     const own = job.mounts.filter(({ target }) => !target.startsWith(`${rootfsPath}/`))
-    parts.push(part(toolbox.content, toolbox.content.tree.entries()), part(toolbox.content, boxSkeleton(toolbox.content.tree, own)))
+    parts.push(
+      part(toolbox.content, toolbox.content.tree.entries()),
+      part(toolbox.content, boxSkeleton(toolbox.content.tree, own)),
+    )
   }
   const inside = toolbox === undefined ? '' : `${rootfsPath}/`
   parts.push(part(tree, below(inside, skeleton)), part(tree, below(inside, tree.tree.entries())))
@@ -181,7 +220,10 @@ async function* withoutEnd(tar: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> 
 }
 
 async function importImage(docker: Dockerode, name: string, tar: AsyncGenerator<Buffer>): Promise<string> {
-  const answer = (await docker.importImage(streamOf(coalesce(tar)), { repo: `localhost/${name}`, tag: 'run' })) as Readable
+  const answer = (await docker.importImage(streamOf(coalesce(tar)), {
+    repo: `localhost/${name}`,
+    tag: 'run',
+  })) as Readable
   let text = ''
   for await (const chunk of answer) text += String(chunk)
   let id = ''
@@ -190,7 +232,8 @@ async function importImage(docker: Dockerode, name: string, tar: AsyncGenerator<
     if (said?.error !== undefined) throw new CloudimgError('EXECUTOR_UNAVAILABLE', `importing the tree: ${said.error}`)
     id = /sha256:[0-9a-f]{64}|^[0-9a-f]{64}$/.exec(said?.status ?? '')?.[0] ?? id
   }
-  if (id === '') throw new CloudimgError('EXECUTOR_UNAVAILABLE', `importing the tree: no image came of it: ${text.slice(0, 300)}`)
+  if (id === '')
+    throw new CloudimgError('EXECUTOR_UNAVAILABLE', `importing the tree: no image came of it: ${text.slice(0, 300)}`)
   return id
 }
 
@@ -201,7 +244,10 @@ function containerOptions(name: string, image: string, job: RunJob): Dockerode.C
     Entrypoint: [],
     Cmd: [...job.argv],
     // A name alone takes away what docker would set of its own accord.
-    Env: [...unwanted.filter(key => job.env[key] === undefined), ...Object.entries(job.env).map(pair => pair.join('='))],
+    Env: [
+      ...unwanted.filter(key => job.env[key] === undefined),
+      ...Object.entries(job.env).map(pair => pair.join('=')),
+    ],
     WorkingDir: job.workdir,
     User: `${job.user.uid}:${job.user.gid}`,
     Hostname: 'cloudimg',
@@ -221,7 +267,12 @@ const unwanted = ['HOSTNAME', 'TERM', 'container']
 function engineMount(mount: JobMount): Dockerode.MountSettings {
   const Target = `/${mount.target}`
   if (mount.kind === 'bind') return { Type: 'bind', Source: mount.source, Target, ReadOnly: mount.readonly }
-  return { Type: 'tmpfs', Source: '', Target, ...(mount.size === undefined ? {} : { TmpfsOptions: { SizeBytes: mount.size, Mode: 0o1777 } }) }
+  return {
+    Type: 'tmpfs',
+    Source: '',
+    Target,
+    ...(mount.size === undefined ? {} : { TmpfsOptions: { SizeBytes: mount.size, Mode: 0o1777 } }),
+  }
 }
 
 async function runContainer(

@@ -95,9 +95,7 @@ export class FetchDesk {
     }
   }
 
-  async #find(
-    url: string,
-  ): Promise<{ readonly path: string; readonly size: number } | { readonly error: string }> {
+  async #find(url: string): Promise<{ readonly path: string; readonly size: number } | { readonly error: string }> {
     try {
       const fetched = await this.#fetch(new URL(url).href, this.#ctx)
       this.#fetched.set(new URL(url).href, fetched.digest)

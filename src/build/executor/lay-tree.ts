@@ -38,9 +38,13 @@ export async function layEntries(
   const { code, stderr } = await run(argv, { input, env: { PATH: systemPath }, killSignal: 'SIGKILL' }, ctx)
   if (code === 0) return
   const isFull = stderr.includes('No space left on device')
-  throw new CloudimgError(isFull ? 'DISK_FULL' : 'FILE_ERROR', `laying down a tree in "${directory}": ${stderr.trim().slice(-500)}`, {
-    ...(isFull ? { hint: 'free some space or point CLOUDIMG_HOME at a larger disk' } : {}),
-  })
+  throw new CloudimgError(
+    isFull ? 'DISK_FULL' : 'FILE_ERROR',
+    `laying down a tree in "${directory}": ${stderr.trim().slice(-500)}`,
+    {
+      ...(isFull ? { hint: 'free some space or point CLOUDIMG_HOME at a larger disk' } : {}),
+    },
+  )
 }
 
 export const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'

@@ -38,7 +38,11 @@ function below(directory: string, path: string): string {
 }
 
 /** What a directory that is nobody's copy begins with. */
-export function emptyDirectory(owner: { readonly mode: number; readonly uid: number; readonly gid: number }): BuildTree {
+export function emptyDirectory(owner: {
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+}): BuildTree {
   const tree = new BuildTree()
   tree.put({ type: 'directory', path: mountName, mode: owner.mode, uid: owner.uid, gid: owner.gid })
   return tree
@@ -53,6 +57,7 @@ export async function contentKey({ content }: MountContent, ctx: Context): Promi
 
 async function entryKey(content: ReadableTree, entry: TreeEntry, ctx: Context): Promise<readonly unknown[]> {
   const { type, path, mode, uid, gid } = entry
-  const more = entry.type === 'file' ? await fileDigest(content, entry, ctx) : 'linkTarget' in entry ? entry.linkTarget : ''
+  const more =
+    entry.type === 'file' ? await fileDigest(content, entry, ctx) : 'linkTarget' in entry ? entry.linkTarget : ''
   return [type, path, mode, uid, gid, more]
 }

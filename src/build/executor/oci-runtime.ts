@@ -41,7 +41,11 @@ async function probe(
   const reason = await tryExecutor(() => openSession(home, program, flags), ctx)
   if (reason !== undefined) return { ok: false, reason }
   const owners = isRoot() ? 'all' : 'one'
-  return { ok: true, owners, how: `${name} on a copy of the tree${isRoot() ? '' : ', in a user namespace of one user'}` }
+  return {
+    ok: true,
+    owners,
+    how: `${name} on a copy of the tree${isRoot() ? '' : ', in a user namespace of one user'}`,
+  }
 }
 
 function isRoot(): boolean {
@@ -56,25 +60,39 @@ async function openSession(home: string, program: string, flags: readonly string
   })
 }
 
-async function launch(
-  program: string,
-  flags: readonly string[],
-  root: PlainRoot,
-  job: RunJob,
-): Promise<Launch> {
+async function launch(program: string, flags: readonly string[], root: PlainRoot, job: RunJob): Promise<Launch> {
   if (!isRoot()) refuseOtherUsers(job, program)
   if (job.toolbox?.from !== 'host') refuseUnknownEmulator(await emulatorEntry(job.platform))
   const [state, id] = [join(root.scratch, 'state'), 'run']
   await writeFile(join(root.scratch, 'config.json'), JSON.stringify(specOf(root, job)), { mode: 0o600 })
   await writeEngineNote(root.scratch, 'container', { kind: 'runtime', program, root: state, id })
-  const argv = ['setpriv', '--pdeathsig', 'KILL', program, ...flags, '--root', state, 'run', '--bundle', root.scratch, id]
+  const argv = [
+    'setpriv',
+    '--pdeathsig',
+    'KILL',
+    program,
+    ...flags,
+    '--root',
+    state,
+    'run',
+    '--bundle',
+    root.scratch,
+    id,
+  ]
   return { argv, env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', XDG_RUNTIME_DIR: root.scratch } }
 }
 
 /** runtime-spec's config.json. */
 function specOf({ directory, mounts }: PlainRoot, job: RunJob): object {
   const own = capabilities.map(name => `CAP_${name.toUpperCase()}`)
-  const namespaces = ['pid', 'ipc', 'uts', 'mount', ...(job.network === 'none' ? ['network'] : []), ...(isRoot() ? [] : ['user'])]
+  const namespaces = [
+    'pid',
+    'ipc',
+    'uts',
+    'mount',
+    ...(job.network === 'none' ? ['network'] : []),
+    ...(isRoot() ? [] : ['user']),
+  ]
   const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0]
   return {
     ociVersion: '1.0.2',
@@ -82,7 +100,12 @@ function specOf({ directory, mounts }: PlainRoot, job: RunJob): object {
     root: { path: directory },
     process: {
       terminal: false,
-      user: { uid: job.user.uid, gid: job.user.gid, umask: 0o022, ...(isRoot() ? { additionalGids: job.user.groups } : {}) },
+      user: {
+        uid: job.user.uid,
+        gid: job.user.gid,
+        umask: 0o022,
+        ...(isRoot() ? { additionalGids: job.user.groups } : {}),
+      },
       args: job.argv,
       env: Object.entries(job.env).map(([name, value]) => `${name}=${value}`),
       cwd: job.workdir,
@@ -115,7 +138,12 @@ function kernelMounts(network: RunJob['network']): readonly object[] {
     { destination: '/proc', type: 'proc', source: 'proc', options: safe },
     sys,
     { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=1m'] },
-    { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'] },
+    {
+      destination: '/dev/pts',
+      type: 'devpts',
+      source: 'devpts',
+      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'],
+    },
     { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options: ['nosuid', 'noexec', 'nodev', 'mode=1777'] },
   ]
 }
@@ -123,7 +151,12 @@ function kernelMounts(network: RunJob['network']): readonly object[] {
 function specMount(mount: JobMount): object {
   const destination = `/${mount.target}`
   if (mount.kind === 'bind') {
-    return { destination, type: 'bind', source: mount.source, options: ['rbind', ...(mount.readonly ? ['ro'] : ['rw'])] }
+    return {
+      destination,
+      type: 'bind',
+      source: mount.source,
+      options: ['rbind', ...(mount.readonly ? ['ro'] : ['rw'])],
+    }
   }
   const size = mount.size === undefined ? [] : [`size=${mount.size}`]
   return { destination, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', 'mode=1777', ...size] }

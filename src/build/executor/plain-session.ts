@@ -95,7 +95,11 @@ export class PlainSession implements RunSession {
 /** @throws EXECUTOR_UNAVAILABLE for another user than root, where there is one user alone. */
 export function refuseOtherUsers({ user }: RunJob, what: string): void {
   if (user.uid === 0 && user.gid === 0) return
-  throw new CloudimgError('EXECUTOR_UNAVAILABLE', `running a command as user ${user.uid}: ${what} runs as root alone here`, {
-    hint: 'build as root, or with --executor unshare',
-  })
+  throw new CloudimgError(
+    'EXECUTOR_UNAVAILABLE',
+    `running a command as user ${user.uid}: ${what} runs as root alone here`,
+    {
+      hint: 'build as root, or with --executor unshare',
+    },
+  )
 }

@@ -39,7 +39,11 @@ export async function openMount(mount: RunMount, services: MountServices, ctx: C
     }
     case 'cache': {
       if (mount.origin === undefined) return { type: mount.type, mount, content: undefined }
-      return { type: mount.type, mount, content: mountContent(await services.origin(mount.origin), mount.source, services.read) }
+      return {
+        type: mount.type,
+        mount,
+        content: mountContent(await services.origin(mount.origin), mount.source, services.read),
+      }
     }
     case 'tmpfs':
       return { type: mount.type, mount }
@@ -185,5 +189,11 @@ function secretFile(
 ): ReadableTree {
   const tree = new BuildTree()
   tree.put({ type: 'file', path: mountName, mode, uid, gid, size: bytes.length, content: { from: 'memory', bytes } })
-  return { tree, read: () => (async function* () { yield bytes })() }
+  return {
+    tree,
+    read: () =>
+      (async function* () {
+        yield bytes
+      })(),
+  }
 }

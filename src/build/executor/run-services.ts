@@ -32,7 +32,7 @@ export interface RunServices extends Pick<RunWishes, 'secrets' | 'cache'> {
 }
 
 export function openRunServices(
-  wishes: RunWishes,
+  { executor: name, toolbox: image, secrets = new Map(), cache = true }: Partial<RunWishes>,
   { home, images, store }: { readonly home: string; readonly images: BaseImages; readonly store: Store },
 ): RunServices {
   const read: ReadableTree['read'] = (file, ctx) => readContent(store, file, { offset: 0, length: file.size }, ctx)
@@ -40,11 +40,11 @@ export function openRunServices(
   let toolbox: Promise<{ readonly toolbox: Toolbox; readonly key: string }> | undefined
   return {
     home,
-    secrets: wishes.secrets,
-    cache: wishes.cache,
-    executorName: wishes.executor,
-    executor: ctx => (executor ??= chooseExecutor(wishes.executor, home, ctx)),
-    toolbox: ctx => (toolbox ??= wishes.toolbox === undefined ? hostToolbox() : imageToolbox(wishes.toolbox, images, read, ctx)),
+    secrets,
+    cache,
+    executorName: name,
+    executor: ctx => (executor ??= chooseExecutor(name, home, ctx)),
+    toolbox: ctx => (toolbox ??= image === undefined ? hostToolbox() : imageToolbox(image, images, read, ctx)),
   }
 }
 

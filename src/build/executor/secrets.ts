@@ -42,7 +42,12 @@ export class OutputRelay {
   readonly #rest = { stdout: '', stderr: '' }
 
   constructor(secrets: readonly Buffer[], emit: (stream: 'stdout' | 'stderr', text: string) => void) {
-    const lines = secrets.flatMap(secret => secret.toString('utf8').split('\n').map(line => line.trim()))
+    const lines = secrets.flatMap(secret =>
+      secret
+        .toString('utf8')
+        .split('\n')
+        .map(line => line.trim()),
+    )
     this.#secrets = lines.filter(line => line.length >= shortestShown)
     this.#emit = emit
   }

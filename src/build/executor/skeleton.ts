@@ -25,7 +25,8 @@ export function skeletonOf(
   const addOne = (path: string, type: 'file' | 'directory'): void => {
     const present = tree.get(path)
     if (present === undefined) entries.set(path, placeEntry(path, type))
-    else if (present.type !== type && !(type === 'file' && present.type !== 'directory')) refuse(path, type, present.type)
+    else if (present.type !== type && !(type === 'file' && present.type !== 'directory'))
+      refuse(path, type, present.type)
   }
   if (!isToolbox) for (const path of kernelDirectories) add(path, 'directory')
   else add('bin', 'directory')

@@ -355,4 +355,3 @@ function readWhole(store: Store, file: TreeFile, ctx: Context): AsyncIterable<Bu
   if (content.from === 'context') return readFileRange(content.path, 0, size)
   return readContent(store, file, { offset: 0, length: size }, ctx)
 }
-

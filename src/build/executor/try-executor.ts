@@ -8,10 +8,7 @@ import { skeletonOf } from './skeleton.ts'
 const emptyTree = { tree: new BuildTree(), read: () => (async function* () {})() }
 
 /** Runs a command of this machine on an empty tree and reads what it left; undefined where that works, else why not. */
-export async function tryExecutor(
-  open: () => Promise<RunSession>,
-  ctx: Context,
-): Promise<string | undefined> {
+export async function tryExecutor(open: () => Promise<RunSession>, ctx: Context): Promise<string | undefined> {
   try {
     const session = await open()
     try {

@@ -9,7 +9,17 @@ import { findProgram } from '../../io/find-program.ts'
 import { readProgram } from '../../io/read-program.ts'
 import type { LayerEntry } from '../tree.ts'
 import { emulatorEntry, type Emulation } from './emulation.ts'
-import type { Availability, Executor, JobMount, Owners, RunEnd, RunJob, RunResult, RunSession, RunWatch } from './executor.ts'
+import type {
+  Availability,
+  Executor,
+  JobMount,
+  Owners,
+  RunEnd,
+  RunJob,
+  RunResult,
+  RunSession,
+  RunWatch,
+} from './executor.ts'
 import { type Laying, layEntries, readingTar, systemPath } from './lay-tree.ts'
 import { OverlayLowers } from './overlay-lowers.ts'
 import { layContent, layToolbox, rootfsPath } from './root-layout.ts'
@@ -72,9 +82,13 @@ interface Tools {
 async function findTools(): Promise<Tools> {
   const [unshare, setpriv, env] = await Promise.all(['unshare', 'setpriv', 'env'].map(findProgram))
   if (unshare === undefined || setpriv === undefined || env === undefined || (await findProgram('tar')) === undefined) {
-    throw new CloudimgError('EXECUTOR_UNAVAILABLE', 'looking for unshare, setpriv, env and tar: one of them is missing', {
-      hint: 'install util-linux, coreutils and tar',
-    })
+    throw new CloudimgError(
+      'EXECUTOR_UNAVAILABLE',
+      'looking for unshare, setpriv, env and tar: one of them is missing',
+      {
+        hint: 'install util-linux, coreutils and tar',
+      },
+    )
   }
   return { unshare, setpriv, env }
 }
@@ -125,7 +139,9 @@ function describe({ owners, overlay }: Way, isRoot: boolean): string {
 async function namespaceHint(): Promise<{ readonly hint?: string }> {
   const restricted = await readFile('/proc/sys/kernel/apparmor_restrict_unprivileged_userns', 'utf8').catch(() => '0')
   if (restricted.trim() !== '1') return {}
-  return { hint: 'this kernel lets AppArmor forbid user namespaces: allow them for unshare, or build with --executor docker' }
+  return {
+    hint: 'this kernel lets AppArmor forbid user namespaces: allow them for unshare, or build with --executor docker',
+  }
 }
 
 class UnshareSession implements RunSession {

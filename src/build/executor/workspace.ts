@@ -50,7 +50,11 @@ export async function clearAbandonedRuns(home: string): Promise<void> {
 /** Content may belong to users whom only a user namespace may stand for. */
 export async function removeWorkspace(directory: string): Promise<void> {
   const ctx = { signal: AbortSignal.timeout(120_000), events: () => {} }
-  const ways = [[], ['unshare', '--user', '--map-auto', '--map-root-user', '--'], ['unshare', '--user', '--map-root-user', '--']]
+  const ways = [
+    [],
+    ['unshare', '--user', '--map-auto', '--map-root-user', '--'],
+    ['unshare', '--user', '--map-root-user', '--'],
+  ]
   for (const as of ways) {
     const ended = await run([...as, 'rm', '-rf', '--', directory], {}, ctx).catch(() => undefined)
     if (ended?.code === 0) return

@@ -91,7 +91,14 @@ export async function load(session: Session, flags: LoadFlags): Promise<void> {
     const loaded: { readonly name: string; readonly digest: string }[] = []
     for (const image of archive.names()) {
       const name = image.name === undefined ? undefined : formatReference(parseReference(image.name))
-      const copied = await copyImage(archive, image.name ?? image.descriptor.digest, store, name, {}, ctx)
+      const copied = await copyImage(
+        archive,
+        image.name ?? image.descriptor.digest,
+        store,
+        name,
+        { title: `loading ${name ?? 'an image without a name'}` },
+        ctx,
+      )
       loaded.push({ name: name ?? copied.digest, digest: copied.digest })
     }
     if (loaded.length === 0) throw new CloudimgError('IMAGE_NOT_FOUND', 'loading the archive: there is no image in it')

@@ -3,8 +3,6 @@ import { join, resolve } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { buildImage, type BuildResult, planPlatforms, readKubefile } from '../../build/build-image.ts'
 import { openContext } from '../../build/context.ts'
-import { openRunServices } from '../../build/executor/run-services.ts'
-import { clearAbandonedRuns } from '../../build/executor/workspace.ts'
 import type { Compression } from '../../build/layers/compress.ts'
 import { formatPlan } from '../../build/plan-text.ts'
 import { type BuildSources, openSources } from '../../build/sources.ts'
@@ -15,10 +13,9 @@ import { familiarReference, parseReference } from '../../core/reference.ts'
 import { limits } from '../../io/limits.ts'
 import { statIfPresent, withFileErrors } from '../../io/files.ts'
 import { mediaTypes } from '../../oci/descriptor.ts'
-import { systemCredentials } from '../../oci/remote/credentials.ts'
-import { remoteRepository } from '../../oci/remote/registry.ts'
 import { readConfigFile } from '../config-file.ts'
 import { runWishes } from '../run-wishes.ts'
+import { remoteAccess } from '../remote-access.ts'
 import type { Session } from '../session.ts'
 
 export interface BuildFlags {
@@ -57,22 +54,21 @@ export async function build(session: Session, contextDirectory: string, flags: B
       open: async (...args: Parameters<BuildSources['images']['open']>) =>
         (await sourcesOf(session, contextDirectory, file, flags)).images.open(...args),
     }
-    const plans = await planPlatforms(readKubefile(kubefile, ctx), wishes, images, ctx)
+    const plans = await planPlatforms(readKubefile(kubefile, ctx, { target: flags.target }), wishes, images, ctx)
     session.answer({ plans }, () => plans.map(formatPlan).join('\n\n'))
     return
   }
   const store = await session.store()
   const context = await openContext(contextDirectory, file === '-' ? undefined : file)
   const sources = await sourcesOf(session, contextDirectory, file, flags)
-  await clearAbandonedRuns(store.layout.home)
-  const runs = openRunServices(runWishes(flags, terminal.env), { home: store.layout.home, images: sources.images, store })
+  const run = runWishes(flags, terminal.env)
   const options = {
     epoch: sourceDateEpoch(terminal.env),
     compression: flags.compression,
     collect: flags.collect,
     installer: flags.installer,
   }
-  const result = await buildImage({ kubefile, context, ...wishes, tags, sources, runs, options }, store, ctx)
+  const result = await buildImage({ kubefile, context, ...wishes, tags, sources, run, options }, store, ctx)
   const compressed = result.platforms.some(({ layers }) =>
     layers.some(({ mediaType }) => mediaType === mediaTypes.layerZstd),
   )
@@ -89,7 +85,7 @@ async function sourcesOf(
   file: string,
   flags: Pick<BuildFlags, 'mirror' | 'lockFile' | 'locked' | 'offline' | 'pull'>,
 ): Promise<BuildSources> {
-  const credentials = systemCredentials()
+  const access = await remoteAccess(session)
   return await openSources({
     store: await session.store(),
     contextDirectory,
@@ -97,7 +93,7 @@ async function sourcesOf(
     lock: { path: lockPath(file, flags.lockFile), locked: flags.locked === true },
     offline: flags.offline === true,
     pull: flags.pull === true,
-    openRepository: ref => remoteRepository(ref, { credentials }),
+    openRepository: ref => access.source(ref),
   })
 }
 

@@ -6,9 +6,8 @@ import { type BuildSources, openSources } from '../../build/sources.ts'
 import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { hostPlatform } from '../../core/platform.ts'
-import { systemCredentials } from '../../oci/remote/credentials.ts'
-import { remoteRepository } from '../../oci/remote/registry.ts'
 import { readConfigFile } from '../config-file.ts'
+import { remoteAccess } from '../remote-access.ts'
 import type { Session } from '../session.ts'
 import { type BuildFlags, findKubefile, lockPath, parseBuildArgs, readSource } from './build.ts'
 
@@ -28,7 +27,7 @@ export async function lock(session: Session, contextDirectory: string, flags: Lo
     })
   const kubefile = readKubefile({ filename: file, source: await readSource(file, terminal.stdin) }, ctx)
   const names = flags.update ?? []
-  const credentials = systemCredentials()
+  const access = await remoteAccess(session)
   const sources = await openSources({
     store: await session.store(),
     contextDirectory,
@@ -36,7 +35,7 @@ export async function lock(session: Session, contextDirectory: string, flags: Lo
     lock: { path, update: entry => names.some(name => isNamed(entry, name)) },
     offline: false,
     pull: false,
-    openRepository: ref => remoteRepository(ref, { credentials }),
+    openRepository: ref => access.source(ref),
   })
   const wishes = {
     platforms: flags.platforms ?? [hostPlatform()],

@@ -1,6 +1,7 @@
 import { CloudimgError } from '../../core/error.ts'
 import { checkLogin } from '../../oci/remote/check-login.ts'
 import { removeCredential, saveCredential } from '../../oci/remote/credentials.ts'
+import { remoteAccess } from '../remote-access.ts'
 import { askSecret, askText, readSecretFromStdin } from '../secret-input.ts'
 import type { Session } from '../session.ts'
 
@@ -20,7 +21,8 @@ export async function login(session: Session, registry: string, flags: LoginFlag
       ? await readSecretFromStdin(terminal, '--password-stdin')
       : await askSecret(terminal, `Password for ${username} at ${host}`, '--password-stdin')
   const credential = { kind: 'basic', username, password } as const
-  await checkLogin(host, credential, { insecure: flags.insecure === true }, ctx)
+  const { isInsecure } = await remoteAccess(session, flags.insecure)
+  await checkLogin(host, credential, { insecure: isInsecure(host) }, ctx)
   const saved = await saveCredential(host, credential, ctx)
   if (saved.plain) {
     ctx.events({

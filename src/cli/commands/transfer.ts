@@ -2,9 +2,9 @@ import type { Platform } from '../../core/platform.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { familiarReference, formatReference, parseReference, type Reference } from '../../core/reference.ts'
 import { copyImage } from '../../oci/copy.ts'
-import { systemCredentials } from '../../oci/remote/credentials.ts'
-import { remoteRepository, type RemoteRepository } from '../../oci/remote/registry.ts'
+import { mountHints } from '../../oci/mount-hints.ts'
 import { findImage } from '../image-argument.ts'
+import { remoteAccess } from '../remote-access.ts'
 import type { Session } from '../session.ts'
 
 export interface TransferOptions {
@@ -27,14 +27,10 @@ export async function push(
     throw new CloudimgError('USAGE', `pushing to "${formatReference(to)}": a tag is needed`, {
       hint: `write ${to.registry}/${to.repository}:TAG`,
     })
-  const pushed = await copyImage(
-    store,
-    formatReference(ref),
-    open(to, options),
-    to.tag,
-    copyOptions(options),
-    session.ctx,
-  )
+  const repository = (await remoteAccess(session, options.insecure)).repository(to)
+  const mountFrom = await mountHints(store, await store.refs(), repository.place, session.ctx)
+  const how = { ...copyOptions(options), mountFrom, title: `pushing ${familiarReference(to)}` }
+  const pushed = await copyImage(store, formatReference(ref), repository, to.tag, how, session.ctx)
   session.answer(
     { name: formatReference(to), digest: pushed.digest, size: descriptor.size },
     `pushed ${familiarReference(to)}@${pushed.digest}`,
@@ -49,22 +45,13 @@ export async function pull(session: Session, reference: string, options: Transfe
   // A digest alone is kept under a tag made of it, so that the image can be found and removed by name.
   const kept: Reference = ref.tag === undefined ? { ...ref, tag: name.replace(':', '-') } : ref
   const { digest: _digest, ...named } = kept
-  const pulled = await copyImage(
-    open(ref, options),
-    name,
-    store,
-    formatReference(named),
-    copyOptions(options),
-    session.ctx,
-  )
+  const source = (await remoteAccess(session, options.insecure)).source(ref)
+  const how = { ...copyOptions(options), title: `pulling ${familiarReference(ref)}` }
+  const pulled = await copyImage(source, name, store, formatReference(named), how, session.ctx)
   session.answer(
     { name: formatReference(named), digest: pulled.digest },
     `pulled ${familiarReference(named)}@${pulled.digest}`,
   )
-}
-
-function open(ref: Reference, options: TransferOptions): RemoteRepository {
-  return remoteRepository(ref, { credentials: systemCredentials(), insecure: options.insecure })
 }
 
 function copyOptions(options: TransferOptions): {

@@ -30,9 +30,19 @@ export function addBuildCommands(program: Command, act: Act): void {
     .option('--no-installer', 'leave scripts/cloudimg-node out of the image')
     .option('--target <stage>', 'the stage to build, by name or number; the last one unless told')
     .option('--pull', 'ask the registry for images that the lock does not pin, also where the store has them')
-    .option('--secret <id=name,src=path>', 'a secret for RUN --mount=type=secret, or id=NAME,env=VARIABLE; may be repeated', gather)
-    .option('--executor <name>', `what runs RUN: ${executorNames.join(', ')}; the first that works here but chroot unless told`)
-    .option('--toolbox <image>', 'an image whose programs RUN uses where the tree has no shell; this machine’s unless told')
+    .option(
+      '--secret <id=name,src=path>',
+      'a secret for RUN --mount=type=secret, or id=NAME,env=VARIABLE; may be repeated',
+      gather,
+    )
+    .option(
+      '--executor <name>',
+      `what runs RUN: ${executorNames.join(', ')}; the first that works here but chroot unless told`,
+    )
+    .option(
+      '--toolbox <image>',
+      'an image whose programs RUN uses where the tree has no shell; this machine’s unless told',
+    )
     .option('--plan', 'show what would be done, and do nothing')
     .addHelpText(
       'after',

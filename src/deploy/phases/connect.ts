@@ -1,15 +1,11 @@
 import type { Context } from '../../core/context.ts'
-import type { HostAddress } from '../../host/address.ts'
 import type { Host } from '../../host/host.ts'
 import type { SshOptions } from '../../host/openssh.ts'
-import type { Role } from '../../runtime/runtime.ts'
 import type { Ends } from '../ends.ts'
-import type { Inventory } from '../inventory.ts'
+import type { Inventory, InventoryEntry } from '../inventory.ts'
 import { onHosts } from '../on-hosts.ts'
 
-export interface Connected {
-  readonly address: HostAddress
-  readonly role: Role
+export interface Connected extends InventoryEntry {
   readonly host: Host
 }
 
@@ -28,8 +24,8 @@ export async function connect(
       inventory,
       concurrency,
       ({ address }) => address.name,
-      async ({ address, role }) => {
-        connected.push({ address, role, host: await ends.connect(address, ssh, ctx) })
+      async entry => {
+        connected.push({ ...entry, host: await ends.connect(entry.address, ssh, ctx) })
       },
     )
   } catch (error) {

@@ -25,12 +25,16 @@ function routeStep(node: SituatedNode, timeoutSeconds: number): DeployStep {
       'add a default route of last resort, over the bridge cloudimg0 to 203.0.113.255, at every boot before k3s',
     do: [{ op: 'installer', verb: 'fix', rootfs: node.rootfs.directory, args: ['default-route'], timeoutSeconds }],
     done: { probe: 'command', argv: ['sh', '-c', check, 'default-route'], expect: 'zero' },
-    undo: {
-      kind: 'compensating',
-      do: [
-        { op: 'exec', argv: ['systemctl', 'disable', '--now', unit] },
-        { op: 'exec', argv: ['rm', '-f', `/etc/systemd/system/${unit}`] },
-      ],
-    },
+    undo: isNew(node)
+      ? {
+          kind: 'exact',
+          do: [{ op: 'installer', verb: 'reset', rootfs: node.rootfs.directory, args: [], timeoutSeconds }],
+        }
+      : { kind: 'compensating', do: [{ op: 'exec', argv: ['systemctl', 'disable', '--now', unit] }] },
   }
+}
+
+/** Nothing of cloudimg was there. */
+function isNew({ facts }: SituatedNode): boolean {
+  return facts.cloudimg.node === undefined && facts.cloudimg.staged.length === 0
 }

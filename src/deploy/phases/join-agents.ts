@@ -1,12 +1,9 @@
 import type { Phase } from '../plan.ts'
-import { firstServer } from './init.ts'
 
 /** Agents do not wait for each other. */
 export const joinAgents: Phase = {
   title: 'Join agents',
-  steps(deployment) {
-    const server = firstServer(deployment)
-    const agents = deployment.nodes.filter(node => node.role === 'agent')
-    return agents.flatMap(agent => deployment.runtime.join(agent, deployment.cluster, server))
+  steps({ nodes, runtime, cluster }) {
+    return nodes.filter(node => node.role === 'agent').flatMap(node => runtime.join(node, cluster, nodes[0]))
   },
 }

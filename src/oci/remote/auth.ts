@@ -9,7 +9,7 @@ import { fetchToken, type Token } from './token.ts'
 /** What a request needs to be allowed: a repository, and what is done there. */
 export interface Access {
   readonly repository: string
-  readonly actions: 'pull' | 'pull,push' | 'delete'
+  readonly actions: 'pull' | 'pull,push' | 'pull,push,delete'
 }
 
 interface CachedToken {

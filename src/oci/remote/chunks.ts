@@ -9,19 +9,23 @@ import { closingUrl, bodyOf, doingOf, type Session, sessionOf, type Upload, uplo
 /** No chunk is made smaller than this, unless the registry's own minimum is. */
 const smallestChunkBytes = MiB
 
-interface Progress {
+/** A session and how many bytes the registry has of it. */
+export interface Kept {
   readonly session: Session
-  /** Bytes that the registry has. */
   readonly offset: number
+}
+
+interface Progress extends Kept {
   readonly chunkBytes: number
 }
 
 /**
  * Uploads in order, PATCH by PATCH, each held against what the registry says it has: some drop a chunk and still answer
- * well. A refused or broken chunk is taken up where the registry says it stands; a refused size is quartered.
+ * well. A refused or broken chunk is taken up where the registry says it stands; a refused size is quartered. `offset`
+ * bytes are there already.
  */
-export async function uploadChunks(upload: Upload, session: Session, ctx: Context): Promise<void> {
-  let at: Progress = { session, offset: 0, chunkBytes: Math.max(upload.chunkBytes, session.minChunkBytes) }
+export async function uploadChunks(upload: Upload, session: Session, offset: number, ctx: Context): Promise<void> {
+  let at: Progress = { session, offset, chunkBytes: Math.max(upload.chunkBytes, session.minChunkBytes) }
   while (at.offset < upload.blob.size) {
     const before = at
     at = await retry(
@@ -88,6 +92,16 @@ async function afterRefusal(upload: Upload, at: Progress, ctx: Context): Promise
       `${doingOf(upload)}: the registry takes no chunk of ${at.chunkBytes} bytes`,
     )
   return { ...now, chunkBytes }
+}
+
+/**
+ * Where a session stands that broke in the middle of one PUT; undefined where the registry kept nothing of it, lost it, or
+ * cannot tell. @throws what may be tried again.
+ */
+export async function findKept(upload: Upload, session: Session, ctx: Context): Promise<Kept | undefined> {
+  const nothing = { session, offset: 0, chunkBytes: 0 }
+  const { session: moved, offset } = await whereWeAre(upload, nothing, ctx)
+  return offset > 0 && offset <= upload.blob.size ? { session: moved, offset } : undefined
 }
 
 /** `GET` on the session: 204 and Range. Where the registry cannot tell, we believe ourselves. */

@@ -15,6 +15,7 @@ export interface ClientOptions {
   readonly insecure: boolean
   readonly certificates: readonly string[]
   readonly retry: RetryOptions
+  readonly stallMs?: number
 }
 
 export interface RegistryRequest {
@@ -125,7 +126,8 @@ export class RegistryClient {
     let secret = authorization
     for (let hops = 0; ; hops++) {
       const body = await request.body?.()
-      const { method, headers, stallMs } = request
+      const { method, headers } = request
+      const stallMs = this.#options.stallMs ?? request.stallMs
       const prepared = {
         url,
         headers: { ...headers, ...(secret === undefined ? {} : { authorization: secret }) },

@@ -2,9 +2,10 @@ import { join } from 'node:path'
 import { homedir } from 'node:os'
 import { MiB } from '../../core/bytes.ts'
 import type { Context } from '../../core/context.ts'
-import { isCloudimgError } from '../../core/error.ts'
+import { CloudimgError, isCloudimgError } from '../../core/error.ts'
 import { compareBytes, readdirIfPresent, readFileIfPresent } from '../../io/files.ts'
-import { drain, type HttpResponse, isLoopback, send, type Trust } from '../../io/http.ts'
+import { drain, type HttpResponse, send, type Trust } from '../../io/http.ts'
+import { isLoopback } from '../../io/loopback.ts'
 import { registryError, retryableStatus } from './registry-error.ts'
 
 /** Where a registry's API answers, and how its certificate is judged. */
@@ -16,6 +17,8 @@ export interface Endpoint {
   readonly trust: Trust
   /** Plain http or an unverified certificate is accepted: the user said so, or it is this machine. */
   readonly insecure: boolean
+  /** Milliseconds without a byte that are borne; `send`'s own unless told. */
+  readonly stallMs?: number
   /** WWW-Authenticate of the answer to `GET /v2/`; undefined where that needs no authentication. */
   readonly challenge: string | undefined
 }
@@ -38,7 +41,7 @@ export function apiHost(registry: string): string {
  */
 export async function findEndpoint(
   registry: string,
-  options: { readonly insecure: boolean; readonly certificates: readonly string[] },
+  options: { readonly insecure: boolean; readonly certificates: readonly string[]; readonly stallMs?: number },
   ctx: Context,
 ): Promise<Endpoint> {
   const host = apiHost(registry)
@@ -47,18 +50,21 @@ export async function findEndpoint(
     ...(await readTrust([registry, host], options.certificates)),
     ...(insecure ? { insecure } : {}),
   }
+  const known = { registry, trust, insecure, ...(options.stallMs === undefined ? {} : { stallMs: options.stallMs }) }
   const secure = new URL(`https://${host}`)
-  if (!insecure) return await ping({ registry, base: secure, trust, insecure }, ctx)
+  if (!insecure) return await ping({ ...known, base: secure }, ctx)
   try {
-    return await ping({ registry, base: secure, trust, insecure }, ctx)
+    return await ping({ ...known, base: secure }, ctx)
   } catch (error) {
     if (!isCloudimgError(error, 'NETWORK')) throw error
-    return await ping({ registry, base: new URL(`http://${host}`), trust, insecure }, ctx)
+    return await ping({ ...known, base: new URL(`http://${host}`) }, ctx)
   }
 }
 
 async function ping(endpoint: Omit<Endpoint, 'challenge'>, ctx: Context): Promise<Endpoint> {
-  const response = await send({ method: 'GET', url: new URL('/v2/', endpoint.base), trust: endpoint.trust }, ctx)
+  const { trust, stallMs } = endpoint
+  const patience = stallMs === undefined ? {} : { stallMs }
+  const response = await send({ method: 'GET', url: new URL('/v2/', endpoint.base), trust, ...patience }, ctx)
   await rejectTransient(response, endpoint)
   return { ...endpoint, challenge: response.status === 401 ? response.headers['www-authenticate'] : undefined }
 }
@@ -80,7 +86,7 @@ export async function readTrust(hosts: readonly string[], folders: readonly stri
       if (name.endsWith('.crt')) authorities.push(await readPem(join(folder, name)))
       if (name.endsWith('.cert') && client === undefined) {
         const stem = join(folder, name.slice(0, -'.cert'.length))
-        client = { cert: await readPem(`${stem}.cert`), key: await readPem(`${stem}.key`) }
+        client = { cert: await readPem(`${stem}.cert`), key: await readKey(`${stem}.key`, `${stem}.cert`) }
       }
     }
   }
@@ -88,6 +94,15 @@ export async function readTrust(hosts: readonly string[], folders: readonly stri
     ...(authorities.length === 0 ? {} : { ca: authorities.join('\n') }),
     ...(client === undefined ? {} : { client }),
   }
+}
+
+async function readKey(path: string, certificate: string): Promise<string> {
+  const key = await readPem(path)
+  if (key !== '') return key
+  throw new CloudimgError(
+    'FILE_ERROR',
+    `reading the client certificate "${certificate}": its key "${path}" is not there`,
+  )
 }
 
 async function readPem(path: string): Promise<string> {

@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net'
 import { CloudimgError } from '../../core/error.ts'
 import { redactUrl } from '../../core/redact.ts'
-import { isLoopback } from '../../io/http.ts'
+import { isLoopback } from '../../io/loopback.ts'
 import type { Endpoint } from './endpoint.ts'
 
 const linkLocal = new BlockList()

@@ -77,8 +77,36 @@ export async function addToReferrersTag(
     throw new CloudimgError('REGISTRY_ERROR', `listing a referrer of ${subject}: the tag "${tag}" is taken by an image`)
   const listed = kept === undefined ? [] : parseIndex(kept.bytes, kept.descriptor.digest).manifests
   if (listed.some(entry => entry.digest === referrer.digest)) return
-  const index = { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [...listed, referrer] }
+  await putList(client, repository, tag, [...listed, referrer], kept?.etag, ctx)
+}
+
+/** Takes a manifest that was deleted off its subject's fallback tag, where it is listed there. */
+export async function removeFromReferrersTag(
+  client: RegistryClient,
+  repository: string,
+  subject: Digest,
+  referrer: Digest,
+  ctx: Context,
+): Promise<void> {
+  const tag = referrersTag(subject)
+  const kept = await fetchManifest(client, repository, tag, [mediaTypes.index], ctx)
+  if (kept?.descriptor.mediaType !== mediaTypes.index) return
+  const { manifests: listed } = parseIndex(kept.bytes, kept.descriptor.digest)
+  const manifests = listed.filter(entry => entry.digest !== referrer)
+  if (manifests.length === listed.length) return
+  await putList(client, repository, tag, manifests, kept.etag, ctx)
+}
+
+async function putList(
+  client: RegistryClient,
+  repository: string,
+  tag: string,
+  manifests: readonly Descriptor[],
+  etag: string | undefined,
+  ctx: Context,
+): Promise<void> {
+  const index = { schemaVersion: 2, mediaType: mediaTypes.index, manifests }
   const bytes = Buffer.from(JSON.stringify(index))
-  const headers: Record<string, string> = kept?.etag === undefined ? {} : { 'if-match': kept.etag }
+  const headers: Record<string, string> = etag === undefined ? {} : { 'if-match': etag }
   await putManifest(client, repository, tag, { mediaType: mediaTypes.index, bytes }, ctx, headers)
 }

@@ -9,7 +9,7 @@ import { sizeMismatch, verifying } from '../../io/hash.ts'
 import { limits } from '../../io/limits.ts'
 import type { RetryOptions } from '../../io/retry.ts'
 import { type Descriptor, isIndexType, isManifestType } from '../descriptor.ts'
-import type { BlobSource, ByteRange, ImageSource, ImageTarget, Written } from '../ends.ts'
+import type { BlobSource, ByteRange, ImageSource, ImageTarget, Place, Written } from '../ends.ts'
 import { readRelation, type Relation } from '../relation.ts'
 import { RegistryClient } from './client.ts'
 import type { Credentials } from './credential.ts'
@@ -17,7 +17,8 @@ import { download } from './download.ts'
 import { certificateFolders } from './endpoint.ts'
 import { fetchManifest, putManifest, readWhole } from './manifests.ts'
 import { nextPage } from './pages.ts'
-import { addToReferrersTag, askApi, listReferrers } from './referrers.ts'
+import { addToReferrersTag, askApi, listReferrers, removeFromReferrersTag } from './referrers.ts'
+import { removeManifest } from './remove-manifest.ts'
 import { hasBlob } from './has-blob.ts'
 import type { Side } from './registry-error.ts'
 import { upload } from './upload.ts'
@@ -29,25 +30,33 @@ export interface RemoteOptions {
   /** Folders with `<host:port>/ca.crt`; docker's and podman's unless told. */
   readonly certificates?: readonly string[]
   readonly retry?: RetryOptions
+  /** Milliseconds without a byte before a request is given up; 60,000 unless told, 300,000 while uploading. */
+  readonly stallMs?: number
   /** The first chunk size tried at registries that take no whole blob; 32 MiB unless told. */
   readonly chunkBytes?: number
 }
 
 /** One repository on one registry: an end of `copyImage`. Names are its tags and digests. */
 export interface RemoteRepository extends ImageSource, ImageTarget {
-  readonly place: { readonly registry: string; readonly repository: string }
+  readonly place: Place
   tags(ctx: Context): AsyncIterable<string>
+  /**
+   * Deletes a tag alone, or by digest a manifest with every tag that stands for it. False where there is no such thing.
+   * @throws UNSUPPORTED where the registry deletes nothing, or no tags.
+   */
+  remove(name: string, ctx: Context): Promise<boolean>
 }
 
 // Repositories opened with the same credentials share what was learnt about a registry: its address and its tokens.
 const clients = new WeakMap<Credentials, Map<string, RegistryClient>>()
 
 export function registryClient(registry: string, options: RemoteOptions): RegistryClient {
-  const { credentials, insecure = false, certificates = certificateFolders, retry = {} } = options
+  const { credentials, insecure = false, certificates = certificateFolders, retry = {}, stallMs } = options
   const known = clients.get(credentials) ?? new Map<string, RegistryClient>()
   clients.set(credentials, known)
-  const key = JSON.stringify([registry, insecure, certificates, retry])
-  const client = known.get(key) ?? new RegistryClient(registry, { credentials, insecure, certificates, retry })
+  const key = JSON.stringify([registry, insecure, certificates, retry, stallMs])
+  const settings = { credentials, insecure, certificates, retry, ...(stallMs === undefined ? {} : { stallMs }) }
+  const client = known.get(key) ?? new RegistryClient(registry, settings)
   known.set(key, client)
   return client
 }
@@ -61,7 +70,7 @@ export function remoteRepository(ref: Reference, options: RemoteOptions): Remote
 const keptDocuments = 64
 
 class Repository implements RemoteRepository {
-  readonly place: { readonly registry: string; readonly repository: string }
+  readonly place: Place
   readonly #client: RegistryClient
   readonly #chunkBytes: number
   readonly #documents = new Map<Digest, Buffer>()
@@ -189,6 +198,16 @@ class Repository implements RemoteRepository {
     }
     const bytes = await this.#document(target, ctx)
     await putManifest(this.#client, this.#repository, name, { mediaType: target.mediaType, bytes }, ctx)
+  }
+
+  async remove(name: string, ctx: Context): Promise<boolean> {
+    const found = isDigest(name) ? await fetchManifest(this.#client, this.#repository, name, [], ctx) : undefined
+    if (!(await removeManifest(this.#client, this.#repository, name, ctx))) return false
+    const relation = found === undefined ? undefined : readRelation(found.descriptor, found.bytes)
+    if (relation === undefined || (await askApi(this.#client, this.#repository, relation.subject, ctx)) !== undefined)
+      return true
+    await removeFromReferrersTag(this.#client, this.#repository, relation.subject, name as Digest, ctx)
+    return true
   }
 
   async referrers(subject: Digest, ctx: Context): Promise<readonly Descriptor[]> {

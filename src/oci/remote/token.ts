@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { Context } from '../../core/context.ts'
 import { parseJson } from '../../core/json.ts'
 import { CloudimgError } from '../../core/error.ts'
-import { drain, type HttpResponse, readBody, send } from '../../io/http.ts'
+import { drain, type HttpRequest, type HttpResponse, readBody, send } from '../../io/http.ts'
 import { limits } from '../../io/limits.ts'
 import { basicHeader, type Credential } from './credential.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -44,10 +44,13 @@ export async function fetchToken(request: TokenRequest, endpoint: Endpoint, ctx:
   return await readToken(await get(request, endpoint, ctx), endpoint)
 }
 
-// The trust of the registry holds for its token server on the same host only.
-function trustOf(realm: URL, endpoint: Endpoint): Endpoint['trust'] {
-  if (realm.hostname === endpoint.base.hostname) return endpoint.trust
-  return endpoint.insecure ? { insecure: true } : {}
+// The trust of the registry holds for its token server on the same host only; our patience is the same.
+function mannersFor(realm: URL, { base, trust, insecure, stallMs }: Endpoint): Pick<HttpRequest, 'trust' | 'stallMs'> {
+  const elsewhere = insecure ? { insecure } : {}
+  return {
+    trust: realm.hostname === base.hostname ? trust : elsewhere,
+    ...(stallMs === undefined ? {} : { stallMs }),
+  }
 }
 
 async function post(request: TokenRequest, token: string, endpoint: Endpoint, ctx: Context): Promise<HttpResponse> {
@@ -55,8 +58,10 @@ async function post(request: TokenRequest, token: string, endpoint: Endpoint, ct
   if (request.service !== undefined) form.set('service', request.service)
   if (request.scopes.length > 0) form.set('scope', request.scopes.join(' '))
   const headers = { 'content-type': 'application/x-www-form-urlencoded' }
-  const trust = trustOf(request.realm, endpoint)
-  return await send({ method: 'POST', url: request.realm, headers, body: form.toString(), trust }, ctx)
+  return await send(
+    { method: 'POST', url: request.realm, headers, body: form.toString(), ...mannersFor(request.realm, endpoint) },
+    ctx,
+  )
 }
 
 async function get(request: TokenRequest, endpoint: Endpoint, ctx: Context): Promise<HttpResponse> {
@@ -66,7 +71,7 @@ async function get(request: TokenRequest, endpoint: Endpoint, ctx: Context): Pro
   url.searchParams.set('client_id', clientId)
   const header = getHeader(request.credential)
   const headers: Record<string, string> = header === undefined ? {} : { authorization: header }
-  return await send({ method: 'GET', url, headers, trust: trustOf(request.realm, endpoint) }, ctx)
+  return await send({ method: 'GET', url, headers, ...mannersFor(request.realm, endpoint) }, ctx)
 }
 
 function getHeader(credential: Credential | undefined): string | undefined {

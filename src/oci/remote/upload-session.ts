@@ -1,9 +1,10 @@
-import type { Readable } from 'node:stream'
+import { type Readable, Transform, type TransformCallback } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { MiB } from '../../core/bytes.ts'
 import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { sizeMismatch } from '../../io/hash.ts'
 import type { HttpResponse } from '../../io/http.ts'
-import { streamOf } from '../../io/read-file.ts'
 import type { Descriptor } from '../descriptor.ts'
 import type { BlobSource } from '../ends.ts'
 import type { RegistryClient, RegistryRequest } from './client.ts'
@@ -77,16 +78,38 @@ export function bodyOf(
   progress: (bytes: number) => void,
   start = 0,
 ): { readonly stream: Readable; readonly length: number } {
-  const bytes = async function* (): AsyncGenerator<Buffer> {
-    let sent = 0
-    for await (const chunk of source as AsyncIterable<Buffer>) {
-      sent += chunk.length
-      if (sent > length) throw sizeMismatch(what, length, `more than ${length}`)
-      yield chunk
-      progress(start + sent)
-    }
-    if (sent < length) throw sizeMismatch(what, length, sent)
+  const body = new SizedStream(length, what, sent => progress(start + sent))
+  pipeline(source, body).catch((error: unknown) =>
+    body.destroy(error instanceof Error ? error : new Error(String(error))),
+  )
+  return { stream: body, length }
+}
+
+class SizedStream extends Transform {
+  readonly #length: number
+  readonly #what: string
+  readonly #onSent: (bytes: number) => void
+  #sent = 0
+
+  constructor(length: number, what: string, onSent: (bytes: number) => void) {
+    super({ highWaterMark: MiB })
+    this.#length = length
+    this.#what = what
+    this.#onSent = onSent
   }
-  // On close rather than in the generator: a body that is never sent never starts one.
-  return { stream: streamOf(bytes()).once('close', () => source.destroy()), length }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.#sent += chunk.length
+    if (this.#sent > this.#length) {
+      done(sizeMismatch(this.#what, this.#length, `more than ${this.#length}`))
+      return
+    }
+    this.#onSent(this.#sent)
+    done(null, chunk)
+  }
+
+  override _flush(done: TransformCallback): void {
+    if (this.#sent < this.#length) done(sizeMismatch(this.#what, this.#length, this.#sent))
+    else done()
+  }
 }

@@ -1,42 +1,72 @@
 import type { Context } from '../../core/context.ts'
-import { isCloudimgError } from '../../core/error.ts'
+import { CloudimgError, isCloudimgError } from '../../core/error.ts'
 import { drain } from '../../io/http.ts'
 import { retry } from '../../io/retry.ts'
 import type { Written } from '../ends.ts'
-import { uploadChunks } from './chunks.ts'
+import { findKept, type Kept, uploadChunks } from './chunks.ts'
 import { hasBlob } from './has-blob.ts'
 import { closingUrl, bodyOf, doingOf, type Session, sessionOf, type Upload, uploadRequest } from './upload-session.ts'
 
 /**
  * Brings a blob in by what costs least: it is there, it can be mounted, one PUT, and only for registries that take no
- * PUT of that size (413, 416, or a connection cut twice) in chunks: that is where registries have their faults.
+ * PUT of that size (413, 416, or a connection cut twice) in chunks: that is where registries have their faults. A PUT that
+ * broke is taken up behind the bytes that the registry kept of it.
  */
 export async function upload(upload: Upload, ctx: Context): Promise<Written> {
   if (await hasBlob(upload.client, upload.repository, upload.blob, 'target', ctx)) return 'present'
   const mounted = await mount(upload, ctx)
   if (mounted === 'mounted') return 'mounted'
-  let opened = mounted
-  let cuts = 0
-  await retry(
-    doingOf(upload),
-    async () => {
-      const session = opened ?? (await startSession(upload, ctx))
-      opened = undefined
-      try {
-        if (cuts < 2 && (await putWhole(upload, session, ctx))) return
-        if (cuts < 2) await cancelSession(upload, session, ctx)
-        await uploadChunks(upload, cuts < 2 ? await startSession(upload, ctx) : session, ctx)
-      } catch (error) {
-        await cancelSession(upload, session, ctx)
-        if (isCloudimgError(error, 'NETWORK')) cuts++
-        throw error
-      }
-    },
-    ctx,
-    upload.client.retryOptions,
-  )
+  const state: State = { opened: mounted, broken: undefined, cuts: 0 }
+  try {
+    await retry(doingOf(upload), () => attempt(upload, state, ctx), ctx, upload.client.retryOptions)
+  } catch (error) {
+    if (state.broken !== undefined) await cancelSession(upload, state.broken, ctx)
+    throw error
+  }
   upload.progress(upload.blob.size)
   return 'written'
+}
+
+/** What one try leaves to the next. */
+interface State {
+  /** A session that nothing was sent to yet. */
+  opened: Session | undefined
+  /** One whose connection was cut: the registry may have kept a part. */
+  broken: Session | undefined
+  cuts: number
+}
+
+async function attempt(upload: Upload, state: State, ctx: Context): Promise<void> {
+  let kept: Kept | undefined
+  if (state.broken !== undefined) {
+    // What was cut may have been nothing but the answer.
+    if (await hasBlob(upload.client, upload.repository, upload.blob, 'target', ctx)) return
+    kept = await findKept(upload, state.broken, ctx)
+    if (kept === undefined) await cancelSession(upload, state.broken, ctx)
+    state.broken = undefined
+  }
+  const session = kept?.session ?? state.opened ?? (await startSession(upload, ctx))
+  state.opened = undefined
+  try {
+    if (kept !== undefined) await uploadChunks(upload, session, kept.offset, ctx)
+    else if (state.cuts >= 2) await uploadChunks(upload, session, 0, ctx)
+    else if (!(await putWhole(upload, session, ctx))) {
+      await cancelSession(upload, session, ctx)
+      await uploadChunks(upload, await startSession(upload, ctx), 0, ctx)
+    }
+  } catch (error) {
+    if (isCloudimgError(error, 'NETWORK')) {
+      state.cuts++
+      state.broken = session
+    } else await cancelSession(upload, session, ctx)
+    throw kept === undefined ? error : againFromTheStart(error)
+  }
+}
+
+// The registry's word about what it kept may be wrong: it then refuses the digest, and a new session has no such past.
+function againFromTheStart(error: unknown): unknown {
+  if (!isCloudimgError(error, 'REGISTRY_ERROR') || error.data.status !== 400) return error
+  return new CloudimgError(error.code, error.message, { cause: error, data: { ...error.data, retryable: true } })
 }
 
 // 201: the blob is ours too. 202: no mount, but an upload session was opened, which is used then. A refusal means no more

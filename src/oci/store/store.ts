@@ -1,14 +1,11 @@
-import { createWriteStream } from 'node:fs'
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
-import { MiB } from '../../core/bytes.ts'
 import type { Context } from '../../core/context.ts'
 import { type Digest, digestOf } from '../../core/digest.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { formatReference, parseReference, type Reference } from '../../core/reference.ts'
 import { fileError, readFileIfPresent, statIfPresent, syncDirectory, withFileErrors } from '../../io/files.ts'
-import { HashingStream, verifying } from '../../io/hash.ts'
+import { type Expected, verifying } from '../../io/hash.ts'
 import { limits } from '../../io/limits.ts'
 import { readFileRange, streamOf } from '../../io/read-file.ts'
 import { type Descriptor, isIndexType, isManifestType } from '../descriptor.ts'
@@ -20,6 +17,7 @@ import { blobPath, recipePath, refPath, type StoreLayout, storeLayout } from './
 import { cutSegments, formatRecipe, parseRecipe, type Recipe, type Segment } from './recipe.ts'
 import { listReferrers, writeReferrer } from './referrers.ts'
 import { listRefs, readRef, removeRef, type StoredRef, writeRef } from './refs.ts'
+import { resumeBlob, resumedBytes, takeBlob } from './take-blob.ts'
 
 /** A blob being written under a name of its own: it becomes visible by `commit`, whole, or never. */
 export interface BlobDraft {
@@ -125,10 +123,22 @@ class LocalStore implements Store {
     ctx: Context,
     progress?: (bytes: number) => void,
   ): Promise<Written> {
-    const present = await this.has(expected)
-    if (!present) await this.#take(await source.open(), expected, ctx, progress)
+    const written = (await this.has(expected)) ? 'present' : await this.#bring(expected, source, ctx, progress)
     await this.#relate(expected, ctx)
-    return present ? 'present' : 'written'
+    return written
+  }
+
+  // What comes from far away and is large is taken up where an earlier run stopped.
+  async #bring(
+    expected: Descriptor,
+    source: BlobSource,
+    ctx: Context,
+    progress?: (bytes: number) => void,
+  ): Promise<Written> {
+    if (source.from !== undefined && expected.size >= resumedBytes)
+      return await resumeBlob(this.layout, expected, source, ctx, progress)
+    await this.#take(await source.open(), expected, ctx, progress)
+    return 'written'
   }
 
   async ingest(
@@ -142,32 +152,15 @@ class LocalStore implements Store {
 
   async #take(
     body: Readable,
-    expected: { readonly digest?: Digest; readonly size?: number },
+    expected: Expected,
     ctx: Context,
     progress?: (bytes: number) => void,
   ): Promise<{ readonly digest: Digest; readonly size: number }> {
     const draft = await this.draft()
     try {
-      const hashing = new HashingStream(progress)
-      // `verifying` would hash a second time: the digest of the one pass is compared below, a surplus stops the stream.
-      const sized = expected.size === undefined ? body : verifyingSize(body, expected.size)
-      await pipeline(sized, hashing, createWriteStream(draft.path, { flags: 'r+', highWaterMark: MiB }), {
-        signal: ctx.signal,
-      })
-      const digest = hashing.digest()
-      if (expected.digest !== undefined && digest !== expected.digest) {
-        throw new CloudimgError('DIGEST_MISMATCH', `writing blob: wanted ${expected.digest}, found ${digest}`, {
-          data: { wanted: expected.digest, found: digest },
-        })
-      }
-      if (expected.size !== undefined && hashing.size !== expected.size) {
-        throw new CloudimgError(
-          'SIZE_MISMATCH',
-          `writing blob ${digest}: wanted ${expected.size} bytes, found ${hashing.size}`,
-        )
-      }
-      await draft.commit(digest)
-      return { digest, size: hashing.size }
+      const taken = await takeBlob(body, draft.path, expected, { onProgress: progress }, ctx)
+      await draft.commit(taken.digest)
+      return taken
     } catch (error) {
       await draft.discard()
       ctx.signal.throwIfAborted()
@@ -269,17 +262,4 @@ class LocalStore implements Store {
     const relation = readRelation(document, await this.read(document, limits.manifestBytes, ctx))
     if (relation !== undefined) await this.addReferrer(relation)
   }
-}
-
-function verifyingSize(body: Readable, size: number): Readable {
-  return streamOf(
-    (async function* () {
-      let seen = 0
-      for await (const chunk of body as AsyncIterable<Buffer>) {
-        seen += chunk.length
-        if (seen > size) throw new CloudimgError('SIZE_MISMATCH', `writing a blob: wanted ${size} bytes, found more`)
-        yield chunk
-      }
-    })(),
-  )
 }

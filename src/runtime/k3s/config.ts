@@ -2,23 +2,8 @@ import { isIPv6 } from 'node:net'
 import { CloudimgError } from '../../core/error.ts'
 import type { Cluster, ConfigMap, ConfigValue, PlannedNode } from '../runtime.ts'
 import { type Content, type Hole, hole } from '../step.ts'
-
-/** What cloudimg decides alone (DEPLOY.md, "k3s rules: Config"); a trailing `*` stands for any ending. */
-const reserved: readonly string[] = [
-  'token*',
-  'agent-token*',
-  'server',
-  'cluster-init',
-  'datastore-*',
-  'node-name',
-  'node-ip',
-  'data-dir',
-  'docker',
-  'advertise-address',
-  'flannel-iface',
-  'tls-san',
-  'write-kubeconfig*',
-]
+import { isReservedKey } from './reserved-keys.ts'
+import { standingOf } from './standing.ts'
 
 /** Keys that only some versions know; k3s before 1.2x stops at an unknown one. The names are those of rootfs.yaml. */
 const keysByFeature: Readonly<Record<string, string>> = {
@@ -26,14 +11,9 @@ const keysByFeature: Readonly<Record<string, string>> = {
   'disable-default-registry-endpoint': 'disable-default-registry-endpoint',
 }
 
-export function isReservedKey(key: string): boolean {
-  const bare = key.replace(/\+$/, '')
-  return reserved.some(name => (name.endsWith('*') ? bare.startsWith(name.slice(0, -1)) : bare === name))
-}
-
 /** The whole of a node's config.yaml, tokens as holes. Pure. @throws CLUSTERFILE_INVALID for a key that may not or cannot be set. */
 export function renderConfig(node: PlannedNode, cluster: Cluster, via?: PlannedNode): Content {
-  const own = node.role === 'server' ? serverKeys(node, cluster) : agentKeys(via)
+  const own = node.role === 'server' ? serverKeys(node, cluster, via) : agentKeys(node, cluster, via)
   const extra = cluster.config[node.role]
   for (const key of Object.keys(extra)) refuseKey(key, node.role, cluster)
   return [
@@ -46,8 +26,9 @@ export function renderConfig(node: PlannedNode, cluster: Cluster, via?: PlannedN
 
 type Entry = readonly [string, ConfigValue | Hole]
 
-function serverKeys(node: PlannedNode, cluster: Cluster): readonly Entry[] {
+function serverKeys(node: PlannedNode, cluster: Cluster, via: PlannedNode | undefined): readonly Entry[] {
   return [
+    ...standingKeys(node, cluster, via),
     ['token', hole('token')],
     ['agent-token', hole('agent-token')],
     ['advertise-address', node.address],
@@ -56,12 +37,30 @@ function serverKeys(node: PlannedNode, cluster: Cluster): readonly Entry[] {
   ]
 }
 
-function agentKeys(via: PlannedNode | undefined): readonly Entry[] {
-  if (via === undefined) throw new CloudimgError('BUG', 'rendering an agent: no server to join')
+/** How a server has its place in the cluster. Where it has one already, that stays as it is. */
+function standingKeys(node: PlannedNode, cluster: Cluster, via: PlannedNode | undefined): readonly Entry[] {
+  if (cluster.datastore === 'external') return [['datastore-endpoint', hole('datastore-endpoint')]]
+  const standing = standingOf(node)
+  if (standing === undefined) {
+    if (via !== undefined) return [['server', apiUrl(via.address)]]
+    return cluster.datastore === 'etcd' ? [['cluster-init', true]] : []
+  }
+  if (standing.joins !== undefined) return [['server', joinUrl(standing.joins, cluster, via)]]
+  return cluster.datastore === 'etcd' ? [['cluster-init', true]] : []
+}
+
+function agentKeys(node: PlannedNode, cluster: Cluster, via: PlannedNode | undefined): readonly Entry[] {
+  const joins = standingOf(node)?.joins
+  if (joins === undefined && via === undefined) throw new CloudimgError('BUG', 'rendering an agent: no server to join')
   return [
-    ['server', apiUrl(via.address)],
+    ['server', joins === undefined ? apiUrl(via!.address) : joinUrl(joins, cluster, via)],
     ['token', hole('agent-token')],
   ]
+}
+
+/** The address that a node was told to join, while there is such a server: another one would mean a restart for nothing. */
+function joinUrl(joins: string, cluster: Cluster, via: PlannedNode | undefined): string {
+  return via === undefined || cluster.servers.some(address => apiUrl(address) === joins) ? joins : apiUrl(via.address)
 }
 
 function addressKeys(node: PlannedNode): readonly Entry[] {
@@ -121,12 +120,14 @@ function isHole(value: ConfigValue | Hole): value is Hole {
   return typeof value === 'object' && 'hole' in value
 }
 
-/** The value of a token key, as `renderConfig` writes it. */
-export function findToken(text: string, key: 'token' | 'agent-token'): string | undefined {
+export type Secret = 'token' | 'agent-token' | 'datastore-endpoint'
+
+/** The value of a secret key, as `renderConfig` writes it. */
+export function findSecret(text: string, key: Secret): string | undefined {
   return new RegExp(`^${key}: "([^"\\n]+)"$`, 'm').exec(text)?.[1]
 }
 
-/** A config as facts show it: values of tokens hidden, the rest as it is. */
-export function hideTokens(text: string): string {
-  return text.replaceAll(/^([a-z-]*token[a-z-]*):.*$/gm, '$1: (hidden)')
+/** A config as facts show it: secrets hidden, the rest as it is. */
+export function hideSecrets(text: string): string {
+  return text.replaceAll(/^([a-z-]*token[a-z-]*|datastore-endpoint):.*$/gm, '$1: (hidden)')
 }

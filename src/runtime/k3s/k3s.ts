@@ -1,45 +1,50 @@
 import { randomBytes } from 'node:crypto'
 import type { HoleSource, PlannedNode, Runtime } from '../runtime.ts'
-import { unsupported } from '../unsupported.ts'
-import { findToken } from './config.ts'
+import { CloudimgError } from '../../core/error.ts'
+import { findSecret, type Secret } from './config.ts'
 import { readImages, readKubeconfig, readNodes } from './observe.ts'
 import { k3sPaths } from './paths.ts'
+import { inheritedFrom } from './standing.ts'
 import { judgeK3s } from './requirements.ts'
-import { initSteps, installSteps, joinSteps } from './steps.ts'
+import { redirectSteps } from './redirect.ts'
+import { forgetSteps, removeSteps } from './remove.ts'
+import { snapshotSteps } from './snapshot.ts'
+import { initSteps, installSteps, joinSteps, resetSteps } from './steps.ts'
+import { upgradeSteps } from './upgrade.ts'
 
 /** k3s: one file, embedded datastore, installed by upstream's own script (facts/k3s.md). */
 export const k3s: Runtime = {
   name: 'k3s',
   requirements: judgeK3s,
-  holes: firstServer => [tokenOf(firstServer, 'token'), tokenOf(firstServer, 'agent-token')],
+  inherited: inheritedFrom,
+  holes: (server, given = {}) => [
+    secretOf(server, 'token', randomToken),
+    secretOf(server, 'agent-token', randomToken),
+    secretOf(server, 'datastore-endpoint', () => given['datastore-endpoint'] ?? refuseEndpoint(server)),
+  ],
   install: installSteps,
   init: initSteps,
-  join(node, cluster, via) {
-    if (node.role === 'server')
-      throw unsupported('k3s', 'joining a further server', 'name one server, and the other hosts as agents')
-    return joinSteps(node, cluster, via)
-  },
-  upgrade: () => {
-    throw unsupported('k3s', 'upgrading a node')
-  },
-  remove: () => {
-    throw unsupported('k3s', 'removing a node')
-  },
-  reset: () => {
-    throw unsupported('k3s', 'resetting a node', 'on the host itself: cloudimg-node reset')
-  },
+  join: joinSteps,
+  upgrade: upgradeSteps,
+  remove: removeSteps,
+  forget: forgetSteps,
+  redirect: redirectSteps,
+  snapshot: snapshotSteps,
+  reset: resetSteps,
   nodes: readNodes,
   images: readImages,
   kubeconfig: readKubeconfig,
 }
 
-/** The first server's config is where tokens live; the operator keeps none. */
-function tokenOf(server: PlannedNode, key: 'token' | 'agent-token'): HoleSource {
-  return {
-    hole: key,
-    host: server.host,
-    path: k3sPaths.config,
-    find: text => findToken(text, key),
-    make: () => randomBytes(32).toString('hex'),
-  }
+/** A server's config is where secrets live; the operator keeps none. */
+function secretOf(server: PlannedNode, key: Secret, make: () => string): HoleSource {
+  return { hole: key, host: server.host, path: k3sPaths.config, find: text => findSecret(text, key), make }
+}
+
+function randomToken(): string {
+  return randomBytes(32).toString('hex')
+}
+
+function refuseEndpoint(server: PlannedNode): never {
+  throw new CloudimgError('BUG', `configuring "${server.host}": nobody told the datastore's endpoint`)
 }

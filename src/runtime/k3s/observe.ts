@@ -3,18 +3,24 @@ import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
 import type { ReadonlyHost } from '../../host/host.ts'
 import { expectZero } from '../../host/posix-host.ts'
-import type { NodeStatus } from '../runtime.ts'
+import type { Member } from '../runtime.ts'
 import { apiUrl } from './config.ts'
+import { k3sCommand } from './kube.ts'
 import { k3sPaths } from './paths.ts'
 
 const nodeList = z.object({
   items: z.array(
     z.object({
-      metadata: z.object({ name: z.string() }),
+      metadata: z.object({
+        name: z.string(),
+        labels: z.record(z.string(), z.string()).nullish(),
+        annotations: z.record(z.string(), z.string()).nullish(),
+      }),
       status: z.object({
         conditions: z
           .array(z.object({ type: z.string(), status: z.string(), message: z.string().optional() }))
           .optional(),
+        addresses: z.array(z.object({ type: z.string(), address: z.string() })).optional(),
         nodeInfo: z.object({ kubeletVersion: z.string() }).optional(),
       }),
     }),
@@ -27,17 +33,30 @@ const imageList = z.object({
     .nullish(),
 })
 
-export async function readNodes(server: ReadonlyHost, ctx: Context): Promise<readonly NodeStatus[]> {
+export async function readNodes(server: ReadonlyHost, ctx: Context): Promise<readonly Member[]> {
   const { items } = await ask(server, ['kubectl', 'get', 'nodes', '-o', 'json'], nodeList, ctx)
-  return items.map(({ metadata, status }) => {
-    const ready = status.conditions?.find(condition => condition.type === 'Ready')
-    return {
-      name: metadata.name,
-      ready: ready?.status === 'True',
-      version: status.nodeInfo?.kubeletVersion ?? '',
-      reason: ready?.message ?? 'the kubelet has not reported yet',
-    }
-  })
+  return items.map(memberOf)
+}
+
+function memberOf({ metadata, status }: z.infer<typeof nodeList>['items'][number]): Member {
+  const condition = (type: string) => status.conditions?.find(entry => entry.type === type)
+  const labels = metadata.labels ?? {}
+  const isServer = ['control-plane', 'master', 'etcd'].some(
+    role => labels[`node-role.kubernetes.io/${role}`] === 'true',
+  )
+  // Older versions have no condition that tells voters; there the annotation comes with the membership (DEPLOY.md, "Servers").
+  const hasEtcd = labels['node-role.kubernetes.io/etcd'] === 'true'
+  const said = condition('EtcdIsVoter')?.status
+  const isMember = metadata.annotations?.['etcd.k3s.cattle.io/node-address'] !== undefined
+  return {
+    name: metadata.name,
+    role: isServer ? 'server' : 'agent',
+    address: status.addresses?.find(entry => entry.type === 'InternalIP')?.address ?? '',
+    ready: condition('Ready')?.status === 'True',
+    version: status.nodeInfo?.kubeletVersion ?? '',
+    reason: condition('Ready')?.message ?? 'the kubelet has not reported yet',
+    voter: hasEtcd ? (said === undefined ? isMember : said === 'True') : undefined,
+  }
 }
 
 export async function readImages(node: ReadonlyHost, ctx: Context): Promise<readonly string[]> {
@@ -56,8 +75,7 @@ export async function readKubeconfig(server: ReadonlyHost, address: string, ctx:
 }
 
 async function ask<T>(host: ReadonlyHost, args: readonly string[], schema: z.ZodType<T>, ctx: Context): Promise<T> {
-  // kubectl keeps a cache below HOME; a look must leave nothing behind, and must end.
-  const argv = ['env', 'HOME=/run/cloudimg-deploy', 'timeout', '30', k3sPaths.program, ...args]
+  const argv = k3sCommand(args)
   const { stdout } = expectZero(host.name, argv, await host.look(argv, ctx))
   try {
     return schema.parse(JSON.parse(stdout))

@@ -1,8 +1,9 @@
 import type { Finding } from '../finding.ts'
 import { printContent } from '../step.ts'
 import type { Cluster, PlannedNode } from '../runtime.ts'
-import { hideTokens, isReservedKey, renderConfig } from './config.ts'
+import { hideSecrets, renderConfig } from './config.ts'
 import { unitOf } from './paths.ts'
+import { isReservedKey } from './reserved-keys.ts'
 
 /** What must be free for k3s to start (facts/k3s.md §9.2). */
 const ports = {
@@ -125,7 +126,7 @@ export function isUsableRoute(line: string): boolean {
 function judgeConfig(node: PlannedNode, cluster: Cluster): readonly Finding[] {
   const { config } = node.facts.k3s
   if (config === undefined || !installed(node)) return []
-  if (config === hideTokens(printContent(renderConfig(node, cluster)))) return []
+  if (config === hideSecrets(printContent(renderConfig(node, cluster)))) return []
   return [
     finding(
       node,

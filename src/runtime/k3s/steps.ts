@@ -1,8 +1,9 @@
-import { join } from 'node:path/posix'
+import { dirname, join } from 'node:path/posix'
 import type { Digest } from '../../core/digest.ts'
 import type { Cluster, PlannedNode } from '../runtime.ts'
 import type { DeployStep, Op, Probe } from '../step.ts'
 import { renderConfig } from './config.ts'
+import { isUp } from './kube.ts'
 import { k3sPaths, unitOf } from './paths.ts'
 
 /** Puts program and image archive in their places; nothing is started. */
@@ -25,32 +26,35 @@ export function installSteps(node: PlannedNode, cluster: Cluster): readonly Depl
         ],
       },
       assumes: sameNodeAsSeen(node),
-      undo: { kind: 'compensating', do: [installer(node, 'remove', [], cluster.timeoutSeconds)] },
+      undo: { kind: isNew(node) ? 'exact' : 'compensating', do: [takeAway(node, cluster)] },
     },
   ]
 }
 
 /** The first server. Its data is the cluster's: from here there is no way back but `reset`. */
 export function initSteps(node: PlannedNode, cluster: Cluster): readonly DeployStep[] {
-  return [bringUp(node, cluster, 'init', `start k3s as the first server, node "${node.name}" at ${node.address}`)]
+  const sentence = `start k3s as the first server, node "${node.name}" at ${node.address}`
+  return [bringUp(node, cluster, { verb: 'init', sentence })]
 }
 
 export function joinSteps(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[] {
-  const sentence = `start k3s as an agent, node "${node.name}" at ${node.address}, of the server at ${via.address}`
-  return [bringUp(node, cluster, 'join', sentence, via)]
+  const as = node.role === 'server' ? 'a further server' : 'an agent'
+  const sentence = `start k3s as ${as}, node "${node.name}" at ${node.address}, of the server at ${via.address}`
+  return [bringUp(node, cluster, { verb: 'join', sentence, via })]
 }
 
-function bringUp(
-  node: PlannedNode,
-  cluster: Cluster,
-  verb: 'init' | 'join',
-  sentence: string,
-  via?: PlannedNode,
-): DeployStep {
+interface BringUp {
+  readonly verb: 'init' | 'join'
+  readonly sentence: string
+  readonly via?: PlannedNode
+}
+
+function bringUp(node: PlannedNode, cluster: Cluster, { verb, sentence, via }: BringUp): DeployStep {
   const content = renderConfig(node, cluster, via)
   const flags = { config: k3sPaths.pendingConfig, 'node-name': node.name, cluster: cluster.id }
   const role = verb === 'join' ? { role: node.role } : {}
   const args = Object.entries({ ...flags, ...role }).flatMap(([name, value]) => [`--${name}`, value])
+  const gate = via !== undefined && node.role === 'server' ? [isUp(node, cluster, via)] : []
   return {
     id: `${verb}/${node.host}`,
     host: node.host,
@@ -59,6 +63,7 @@ function bringUp(
       { op: 'file', path: k3sPaths.pendingConfig, mode: 0o600, content },
       installer(node, verb, args, cluster.timeoutSeconds),
       { op: 'exec', argv: ['rm', '-f', k3sPaths.pendingConfig] },
+      ...gate.map(until => waitUntil(until, `node "${node.name}" is Ready and a voter`, cluster)),
     ],
     done: {
       probe: 'all',
@@ -71,6 +76,7 @@ function bringUp(
         command('grep', '-q', k3sPaths.program, join(k3sPaths.state, 'applied')),
         // It holds a token: a run that was cut off before it was removed is not done.
         command('test', '!', '-e', k3sPaths.pendingConfig),
+        ...gate,
       ],
     },
     assumes: sameNodeAsSeen(node),
@@ -78,7 +84,20 @@ function bringUp(
   }
 }
 
-function installer(node: PlannedNode, verb: string, args: readonly string[], timeoutSeconds: number): Op {
+export function waitUntil(until: Probe, what: string, { timeoutSeconds }: Cluster): Op {
+  return { op: 'wait', until, what, timeoutSeconds }
+}
+
+function isNew({ facts }: PlannedNode): boolean {
+  return facts.cloudimg.node === undefined && facts.cloudimg.staged.length === 0
+}
+
+/** A machine that had nothing of cloudimg has nothing of it afterwards. */
+function takeAway(node: PlannedNode, cluster: Cluster): Op {
+  return installer(node, isNew(node) ? 'reset' : 'remove', [], cluster.timeoutSeconds)
+}
+
+export function installer(node: PlannedNode, verb: string, args: readonly string[], timeoutSeconds: number): Op {
   return {
     op: 'installer',
     verb,
@@ -88,7 +107,7 @@ function installer(node: PlannedNode, verb: string, args: readonly string[], tim
   }
 }
 
-function command(...argv: string[]): Probe {
+export function command(...argv: string[]): Probe {
   return { probe: 'command', argv, expect: 'zero' }
 }
 
@@ -108,3 +127,22 @@ function installedFiles(node: PlannedNode): readonly { readonly path: string; re
     return name === undefined ? [] : [{ path: join(k3sPaths.images, name), digest }]
   })
 }
+
+/** All of cloudimg and k3s goes away from the machine, data included. */
+export function resetSteps(node: PlannedNode, cluster: Cluster): readonly DeployStep[] {
+  return [
+    {
+      id: `reset/${node.host}`,
+      host: node.host,
+      sentence: 'remove k3s and everything of cloudimg, with all data',
+      do: [
+        installer(node, 'reset', [], cluster.timeoutSeconds),
+        { op: 'exec', argv: ['rm', '-rf', dirname(k3sPaths.pendingConfig)] },
+      ],
+      done: command('sh', '-c', cleanScript, 'host-clean'),
+      undo: 'none',
+    },
+  ]
+}
+
+const cleanScript = `cd ${k3sPaths.state} 2>/dev/null || exit 0; for left in node owned rootfs current; do [ ! -e "$left" ] || exit 1; done`

@@ -4,7 +4,7 @@ import { readIfPresent, writeWhole } from './files.ts'
 import { pause, readFaults } from './faults.ts'
 import { Fatal, log } from './log.ts'
 import { dbDir } from './paths.ts'
-import type { Store } from './store.ts'
+import type { KubeObject, Store } from './store.ts'
 
 export interface Member {
   readonly name: string
@@ -12,13 +12,20 @@ export interface Member {
   readonly isLearner: boolean
 }
 
+/** What a leader that leaves gives to the others: who leads now, and to that one the data too. */
+export interface HandOver {
+  readonly leader: Member
+  readonly members: readonly Member[]
+  readonly objects: readonly (readonly [string, KubeObject])[]
+}
+
 export const etcdDir = join(dbDir, 'etcd')
-const membersFile = join(etcdDir, 'members.json')
+export const membersFile = join(etcdDir, 'members.json')
 
 /**
- * Embedded etcd in a simple form: the first server holds the data for good and counts the others' calls as their heartbeats; the
- * others reach the data through it. Joining, one learner at a time, voters, exit on lost quorum are as in etcd; electing another
- * leader is not there, so that the loss of the first server is a lost quorum.
+ * Embedded etcd in a simple form: one server, the leader, holds the data and counts the others' calls as their heartbeats; the
+ * others reach the data through it. Joining, one learner at a time, voters, exit on lost quorum are as in etcd. A leader whose node is
+ * deleted hands its data to another voter; electing one is not there, so that the loss of the leader is a lost quorum.
  */
 export class Etcd {
   readonly leaderUrl: string
@@ -26,9 +33,11 @@ export class Etcd {
   private members: readonly Member[]
   private readonly lastSeen = new Map<string, number>()
   private readonly nodesSeen = new Set<string>()
+  private readonly own: { readonly name: string; readonly address: string }
 
   constructor(store: Store, own: { readonly name: string; readonly address: string }) {
     this.store = store
+    this.own = own
     this.leaderUrl = `https://${own.address}:6443`
     const known = readIfPresent(membersFile)
     this.members = known === undefined ? [{ ...own, isLearner: false }] : (JSON.parse(known) as readonly Member[])
@@ -60,6 +69,19 @@ export class Etcd {
     this.save()
   }
 
+  /** Where the leadership is to go, once this server's own node was deleted; undefined while it stays here. */
+  get successor(): Member | undefined {
+    if (this.members.some(({ name }) => name === this.own.name)) return undefined
+    return this.members.find(({ isLearner }) => !isLearner)
+  }
+
+  /** All that the next leader needs. */
+  async handOver(): Promise<HandOver | undefined> {
+    const { successor } = this
+    if (successor === undefined) return undefined
+    return { leader: successor, members: this.members, objects: await this.store.dump() }
+  }
+
   /** The store for a member's call; a member that was removed is turned away. */
   storeFor(name: string): Store {
     if (!this.members.some(member => member.name === name))
@@ -72,7 +94,7 @@ export class Etcd {
   checkQuorum(): void {
     const voters = this.members.filter(({ isLearner }) => !isLearner)
     const lately = Date.now() - 8000 * Math.max(readFaults().timeScale ?? 1, 0.25)
-    const seen = voters.filter(({ name }, index) => index === 0 || (this.lastSeen.get(name) ?? 0) > lately)
+    const seen = voters.filter(({ name }) => name === this.own.name || (this.lastSeen.get(name) ?? 0) > lately)
     if (seen.length * 2 <= voters.length) throw new Fatal('etcdserver: no leader: lost quorum')
   }
 

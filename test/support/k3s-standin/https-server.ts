@@ -10,7 +10,7 @@ import { log, reasonOf } from './log.ts'
 import type { KeyPair } from './certificate.ts'
 import { apiPort } from './paths.ts'
 import { Conflict } from './store.ts'
-import { answerSupervisor } from './supervisor-api.ts'
+import { answerSupervisor, Redirect } from './supervisor-api.ts'
 
 export interface ApiServer {
   readonly server: Server
@@ -55,6 +55,7 @@ export async function startApiServer(cluster: Cluster, leaf: KeyPair, etcd: Etcd
 
 function sendError(response: ServerResponse, error: unknown): void {
   if (error instanceof ApiError) return send(response, error.code, statusOf(error))
+  if (error instanceof Redirect) return send(response, 421, error.to)
   if (error instanceof Conflict) return send(response, 409, { message: error.message })
   log('error', `request failed: ${reasonOf(error)}`)
   send(response, 500, statusOf(new ApiError(500, 'InternalError', reasonOf(error))))

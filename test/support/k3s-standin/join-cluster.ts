@@ -1,13 +1,12 @@
-import { join } from 'node:path'
 import type { Member } from './etcd.ts'
 import { pause, strikes } from './faults.ts'
 import { readIfPresent, writeWhole } from './files.ts'
 import { Fatal, log } from './log.ts'
 import type { Options } from './options.ts'
-import { dbDir } from './paths.ts'
 import type { Authorities } from './pki.ts'
 import { profile } from './version.ts'
 import { RemoteStore } from './remote-store.ts'
+import { membershipFile } from './take-over.ts'
 import { tokenOf } from './server-token.ts'
 import type { Bootstrap } from './supervisor-api.ts'
 import { callWithToken, fetchAuthority, type Call } from './tls-client.ts'
@@ -27,8 +26,6 @@ interface Membership {
   readonly authorities: Authorities
   readonly agentPassword: string
 }
-
-const membershipFile = join(dbDir, 'etcd/membership.json')
 
 /** A member of an earlier start goes straight back to its cluster. */
 export async function rejoinCluster(name: string): Promise<Joined | undefined> {

@@ -1,24 +1,40 @@
 import { ApiError } from './api-error.ts'
 import { findResource, splitApiVersion, urlOf, type Resource } from './resources.ts'
 import type { KubeObject } from './store.ts'
-import { callTls, type Trust } from './tls-client.ts'
+import { type Answer, type Call, callTls, type Trust } from './tls-client.ts'
 
 /** The Kubernetes API as its clients see it. */
 export class KubeClient {
-  private readonly server: string
+  private servers: readonly string[]
   private readonly trust: Trust
   private known: readonly Resource[] | undefined
   constructor(server: string, trust: Trust) {
-    this.server = server
+    this.servers = [server]
     this.trust = trust
+  }
+
+  /** Others that may be asked where the one that is asked now does not answer. */
+  learnServers(servers: readonly string[]): void {
+    const [current] = this.servers
+    this.servers = [...new Set([...(current === undefined ? [] : [current]), ...servers])]
   }
 
   /** @throws ApiError for a refusal; an Error with `code` where nobody answers. */
   async raw(path: string, method = 'GET', body?: unknown, contentType = 'application/json'): Promise<string> {
     const call = { method, body, headers: { 'content-type': contentType } }
-    const { status, text } = await callTls(`${this.server}${path}`, this.trust, call)
+    const { status, text } = await this.callAny(path, call)
     if (status >= 200 && status < 300) return text
     throw errorOf(status, text)
+  }
+
+  private async callAny(path: string, call: Call): Promise<Answer> {
+    const [first = '', ...others] = this.servers
+    try {
+      return await callTls(`${first}${path}`, this.trust, call)
+    } catch (error) {
+      this.servers = [...others, first]
+      throw error
+    }
   }
 
   async get(path: string): Promise<KubeObject> {

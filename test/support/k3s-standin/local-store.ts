@@ -47,7 +47,17 @@ export class LocalStore implements Store {
     return object
   }
 
+  async dump(): Promise<readonly (readonly [Key, KubeObject])[]> {
+    return [...this.objects]
+  }
+
   private save(): void {
     writeWhole(this.path, JSON.stringify({ revision: this.revision, objects: Object.fromEntries(this.objects) }))
   }
+}
+
+/** Makes a file that `LocalStore` opens. */
+export function writeState(path: string, objects: readonly (readonly [Key, KubeObject])[]): void {
+  const revisions = objects.map(([, object]) => Number(object.metadata.resourceVersion ?? 0))
+  writeWhole(path, JSON.stringify({ revision: Math.max(0, ...revisions), objects: Object.fromEntries(objects) }))
 }

@@ -9,11 +9,12 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   agent: async () => (await import('./agent-command.ts')).runAgent,
   kubectl: async () => (await import('./kubectl.ts')).runKubectl,
   crictl: async () => (await import('./crictl.ts')).runCrictl,
+  'etcd-snapshot': async () => (await import('./etcd-snapshot.ts')).runEtcdSnapshot,
   ctr: async () => (await import('./ctr.ts')).runCtr,
 }
 
 /** Known to the real k3s, not here (yet). */
-const realCommands = ['etcd-snapshot', 'certificate', 'token', 'secrets-encrypt', 'check-config', 'completion']
+const realCommands = ['certificate', 'token', 'secrets-encrypt', 'check-config', 'completion']
 
 const usage = `NAME:
    k3s - Kubernetes, but small and simple (stand-in for tests)

@@ -9,7 +9,7 @@ import { importImagesDir } from './import-images.ts'
 import { KubeClient } from './kube-client.ts'
 import { log, reasonOf } from './log.ts'
 import { nodeMetadata, nodeSpec, nodeStatus, type Condition, type NodeSelf } from './node-object.ts'
-import { agentDir, nodePasswordFile } from './paths.ts'
+import { agentDir, apiPort, nodePasswordFile } from './paths.ts'
 import { runPods } from './pods.ts'
 import type { KubeObject } from './store.ts'
 import { callWithToken, fetchAuthority } from './tls-client.ts'
@@ -150,6 +150,7 @@ async function keepAlive(client: KubeClient, self: () => NodeSelf): Promise<void
     if (!isReady) flaps--
     try {
       await renewLease(client, self().name)
+      await learnServers(client)
       await reportStatus(client, self(), isReady)
       await runPods(client, self().name, self().options.one('resolv-conf') ?? '/etc/resolv.conf')
     } catch (error) {
@@ -158,6 +159,13 @@ async function keepAlive(client: KubeClient, self: () => NodeSelf): Promise<void
     }
     await pause(1000)
   }
+}
+
+/** A node that has joined knows all servers, as k3s' own load balancer does. (facts/k3s.md §7.1) */
+async function learnServers(client: KubeClient): Promise<void> {
+  const servers = await client.list('/api/v1/nodes?labelSelector=node-role.kubernetes.io/control-plane=true')
+  const addresses = servers.flatMap(({ metadata }) => metadata.annotations?.['k3s.io/internal-ip'] ?? [])
+  client.learnServers(addresses.map(address => `https://${address}:${apiPort}`))
 }
 
 async function reportStatus(client: KubeClient, self: NodeSelf, isReady: boolean): Promise<void> {

@@ -30,6 +30,8 @@ export interface Store {
    */
   put(key: Key, object: KubeObject, options?: PutOptions): Promise<KubeObject>
   delete(key: Key): Promise<KubeObject | undefined>
+  /** Everything, for a snapshot or another leader. */
+  dump(): Promise<readonly (readonly [Key, KubeObject])[]>
 }
 
 export interface PutOptions {

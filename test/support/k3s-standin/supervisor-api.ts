@@ -2,7 +2,8 @@ import { randomBytes, scryptSync } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { ApiError } from './api-error.ts'
 import type { Cluster } from './cluster.ts'
-import type { Etcd } from './etcd.ts'
+import type { Etcd, HandOver } from './etcd.ts'
+import { RemoteStore } from './remote-store.ts'
 import { requireToken } from './identity.ts'
 import { log } from './log.ts'
 import { issueFrom } from './pki.ts'
@@ -92,9 +93,11 @@ function hashPassword(password: string, salt: string): string {
   return `$1:${salt}:${scryptSync(password, salt, 32, { N: 1024 }).toString('base64')}`
 }
 
+/** Any server tells who leads. */
 function bootstrapOf(cluster: Cluster, etcd: Etcd | undefined): Bootstrap {
-  const { authorities, agentPassword, critical } = cluster
-  return { authorities, agentPassword, critical, ...(etcd === undefined ? {} : { leader: etcd.leaderUrl }) }
+  const { authorities, agentPassword, critical, store } = cluster
+  const leader = etcd?.leaderUrl ?? (store instanceof RemoteStore ? store.leaderUrl : undefined)
+  return { authorities, agentPassword, critical, ...(leader === undefined ? {} : { leader }) }
 }
 
 function requireEtcd(etcd: Etcd | undefined): Etcd {
@@ -102,8 +105,18 @@ function requireEtcd(etcd: Etcd | undefined): Etcd {
   return etcd
 }
 
+/** Somebody else leads now. */
+export class Redirect extends Error {
+  readonly to: HandOver
+  constructor(to: HandOver) {
+    super('etcdserver: leader changed')
+    this.to = to
+  }
+}
+
 export type StoreCall =
   | { readonly do: 'get' | 'delete'; readonly key: string; readonly member: string }
+  | { readonly do: 'dump'; readonly member: string }
   | { readonly do: 'list'; readonly prefix: string; readonly member: string }
   | {
       readonly do: 'put'
@@ -114,6 +127,9 @@ export type StoreCall =
     }
 
 async function onStore(etcd: Etcd, call: StoreCall): Promise<object> {
+  const handOver = await etcd.handOver()
+  if (handOver !== undefined)
+    throw new Redirect(handOver.leader.name === call.member ? handOver : { ...handOver, objects: [] })
   const store = etcd.storeFor(call.member)
   switch (call.do) {
     case 'get':
@@ -122,6 +138,8 @@ async function onStore(etcd: Etcd, call: StoreCall): Promise<object> {
       return { value: await store.delete(call.key) }
     case 'list':
       return { value: await store.list(call.prefix) }
+    case 'dump':
+      return { value: await store.dump() }
     case 'put':
       return { value: await store.put(call.key, call.object, call.options) }
   }

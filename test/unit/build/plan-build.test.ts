@@ -226,3 +226,30 @@ describe('a COPY', () => {
     expect(step.owner).toEqual({ user: '1', group: undefined })
   })
 })
+
+// facts/oci.md §4.2 and §4.3: what a variable is worth in an instruction, not only in a word.
+describe('a variable in an instruction', () => {
+  const labelOf = (...lines: readonly string[]): string | undefined => configOf(lines).Labels?.x
+
+  it.each<[what: string, lines: readonly string[], value: string]>([
+    ['of the same ENV has its old value', ['ENV a=1', 'ENV a=2 b=$a', 'LABEL x=$b'], '1'],
+    ['of the same ARG has its old value', ['ARG a=1', 'ARG a=2 b=$a', 'LABEL x=$b'], '1'],
+    ['of the ENV before has the new one', ['ENV a=1', 'ENV a=2', 'LABEL x=$a'], '2'],
+    ['of ENV beats ARG before it', ['ENV a=env', 'ARG a=arg', 'LABEL x=$a'], 'env'],
+    ['of ENV beats ARG behind it', ['ARG a=arg', 'ENV a=env', 'LABEL x=$a'], 'env'],
+    ['of ENV may use ARG', ['ARG v=1', 'ENV a=v$v', 'LABEL x=$a'], 'v1'],
+    ['of ENV may add to itself', ['ENV a=1', 'ENV a=$a:2', 'LABEL x=$a'], '1:2'],
+    ['in a LABEL key is expanded', ['ARG k=x', 'LABEL $k=v'], 'v'],
+    ['in single quotes is not', ["LABEL x='$TARGETARCH'"], '$TARGETARCH'],
+    ['in old ENV is expanded', ['ARG v=1', 'ENV a $v and  more', 'LABEL x=$a'], '1 and  more'],
+    ['TARGETPLATFORM needs no ARG', ['LABEL x=$TARGETPLATFORM'], 'linux/amd64'],
+    ['ARCH is TARGETARCH', ['LABEL x=$ARCH'], 'amd64'],
+    ['ARCH gives way to ARG', ['ARG ARCH=mine', 'LABEL x=$ARCH'], 'mine'],
+    ['that is not set is empty', ['LABEL x=a${nothing}b'], 'ab'],
+  ])('%s', (_, lines, value) => expect(labelOf(...lines)).toBe(value))
+
+  it.each<[line: string, key: 'Cmd' | 'Entrypoint']>([
+    ['CMD ["$TARGETARCH"]', 'Cmd'],
+    ['ENTRYPOINT ["$TARGETARCH"]', 'Entrypoint'],
+  ])('%s is left to the program', (line, key) => expect(configOf([line])[key]).toEqual(['$TARGETARCH']))
+})

@@ -41,10 +41,10 @@ describe('help', () => {
     expect(ran).toBe(argv[0])
   })
 
-  it('has examples for what people type most', () => {
-    expect(new Set(examples.map(([name]) => name))).toEqual(
-      new Set(['build', 'inspect', 'load', 'lock', 'login', 'pull', 'push', 'run', 'save', 'serve', 'tag', 'unpack']),
-    )
+  it('has examples for every command but those that need none', () => {
+    const shown = new Set(examples.map(([name]) => name))
+    const bare = new Set(['history', 'images', 'logout', 'rmi'])
+    expect(names.filter(name => !name.startsWith('_') && !shown.has(name) && !bare.has(name))).toEqual([])
   })
 })
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { applyStep, type Door } from '../../../src/deploy/door.ts'
 import { Holes } from '../../../src/deploy/holes.ts'
 import type { JournalEntry } from '../../../src/deploy/journal.ts'
+import { Keep } from '../../../src/deploy/keep.ts'
 import { Sources } from '../../../src/deploy/sources.ts'
 import { type DeployStep, hole } from '../../../src/runtime/step.ts'
 import { type Expectation, FakeHost } from '../../support/fake-host.ts'
@@ -22,8 +23,17 @@ function door(): Door & { readonly entries: JournalEntry[] } {
   const entries: JournalEntry[] = []
   return {
     entries,
-    journal: { write: entry => Promise.resolve(void entries.push(entry)) },
+    journal: {
+      write: entry => {
+        entries.push(entry)
+        return Promise.resolve({ v: 1, op: 'op', seq: entries.length, t: 0, ...entry })
+      },
+    },
+    mirror: () => Promise.resolve(),
     holes: new Holes([], new Map()),
+    hosts: new Map(),
+    keep: new Keep('/nowhere'),
+    pace: { pollMs: 0, settling: 0 },
     sources: new Sources([]),
     lease: { op: 'op', epoch: 1 },
     onChange: () => void entries.push({ event: 'resume', message: 'changing' }),

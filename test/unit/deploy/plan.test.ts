@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { digestOf } from '../../../src/core/digest.ts'
-import { planRun, type PlanRunInput, stepsOf } from '../../../src/deploy/plan.ts'
+import { runAction } from '../../../src/deploy/actions/run.ts'
+import { makePlan, type Plan, type PlanInput, stepsOf } from '../../../src/deploy/plan.ts'
 import { formatPlan } from '../../../src/deploy/plan-text.ts'
 import { k3s } from '../../../src/runtime/k3s/k3s.ts'
 import { sampleCluster, sampleFacts, sampleNode } from '../../support/sample-node.ts'
@@ -11,19 +12,24 @@ const server = sampleNode()
 const agent = sampleNode({}, 2)
 const routeless = sampleNode({ facts: { ...sampleFacts(['init=systemd'], 2), defaultRoutes: [] } }, 2)
 
-function input(more: Partial<PlanRunInput> = {}): PlanRunInput {
+function input(more: Partial<PlanInput> = {}): PlanInput {
   return {
     image: { reference: 'registry.local/k3s:v1.31.4', digest: digestOf('index') },
     cluster: sampleCluster,
     runtime: k3s,
     nodes: [server],
     fixes: [],
-    judging: { allowStandIn: false, standIn: false },
+    leaving: [],
+    forgotten: [],
+    members: [],
+    wishes: {},
     ...more,
   }
 }
 
-const cases: readonly (readonly [string, PlanRunInput])[] = [
+const planRun = (given: PlanInput): Plan => makePlan(runAction, given)
+
+const cases: readonly (readonly [string, PlanInput])[] = [
   ['one-server', input()],
   ['server-and-agent', input({ nodes: [server, agent] })],
   ['default-route-found', input({ nodes: [server, routeless] })],

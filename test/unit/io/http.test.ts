@@ -2,7 +2,8 @@ import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { CloudimgError } from '../../../src/core/error.ts'
-import { drain, isLoopback, readBody, send, sendFollowing } from '../../../src/io/http.ts'
+import { drain, readBody, retryAfterMs, send, sendFollowing } from '../../../src/io/http.ts'
+import { isLoopback } from '../../../src/io/loopback.ts'
 import { startServer, type TestServer } from '../../support/http-server.ts'
 import { testContext } from '../../support/test-context.ts'
 
@@ -130,4 +131,17 @@ it.each([
   ['localhost.example.com', false],
 ])('isLoopback(%s) is %s', (name, expected) => {
   expect(isLoopback(name)).toBe(expected)
+})
+
+describe('Retry-After', () => {
+  const after = (value: string): number | undefined =>
+    retryAfterMs({ status: 429, headers: { 'retry-after': value }, body: Readable.from([]), url: new URL('http://h/') })
+
+  it('is seconds, a date, or, as Docker Hub writes it, a time since 1970', () => {
+    expect(after('7')).toBe(7000)
+    expect(after(new Date(Date.now() + 20_000).toUTCString())).toBeGreaterThan(15_000)
+    expect(after(String(Math.floor(Date.now() / 1000) + 20))).toBeGreaterThan(15_000)
+    expect(after(String(Math.floor(Date.now() / 1000) + 20))).toBeLessThan(30_000)
+    expect(after('soon')).toBeUndefined()
+  })
 })

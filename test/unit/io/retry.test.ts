@@ -41,15 +41,29 @@ describe('retry', () => {
     expect(tried).toBe(3)
   })
 
-  it('waits as long as it was asked to, within bounds', async () => {
+  const busy = (retryAfterMs: number): CloudimgError =>
+    new CloudimgError('REGISTRY_ERROR', '429', { data: { retryable: true, retryAfterMs } })
+
+  it('waits as long as it was asked to, however short its own waits are', async () => {
     const ctx = testContext()
     const work = async (attempt: number): Promise<string> => {
-      if (attempt === 1)
-        throw new CloudimgError('REGISTRY_ERROR', '429', { data: { retryable: true, retryAfterMs: 60_000 } })
+      if (attempt === 1) throw busy(20)
       return 'done'
     }
     await retry('x', work, ctx, { ...quick, maxDelayMs: 5 })
-    expect(ctx.seen).toMatchObject([{ kind: 'retry', delayMs: 5 }])
+    expect(ctx.seen).toMatchObject([{ kind: 'retry', delayMs: 20 }])
+  })
+
+  it('gives up at once where it would have to wait too long, and says how long', async () => {
+    const ctx = testContext()
+    const work = async (): Promise<never> => {
+      throw busy(3_600_000)
+    }
+    await expect(retry('x', work, ctx, quick)).rejects.toMatchObject({
+      code: 'REGISTRY_ERROR',
+      hint: expect.stringContaining('60 minutes'),
+    })
+    expect(ctx.seen).toEqual([])
   })
 
   it('stops waiting when it is cancelled', async () => {

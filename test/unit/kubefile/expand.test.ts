@@ -26,9 +26,10 @@ const variables: Readonly<Record<string, string>> = {
 }
 const lookup = (name: string): string | undefined => variables[name]
 
+// Its groups follow facts/oci.md §4.1 to §4.3; the vectors are our own.
 describe('expandWord', () => {
   it.each<readonly [text: string, value: string]>([
-    // no variables
+    // no variables: facts/oci.md §4.2, "Applies"
     ['', ''],
     ['plain', 'plain'],
     ['two words', 'two words'],
@@ -37,7 +38,7 @@ describe('expandWord', () => {
     ['a=b', 'a=b'],
     ['{x}', '{x}'],
     ['äöü 🚀', 'äöü 🚀'],
-    // quotes
+    // quotes: facts/oci.md §4.2, "Single quotes literal, double quotes expand"
     ["'single'", 'single'],
     ['"double"', 'double'],
     ['a"b"c', 'abc'],
@@ -51,7 +52,7 @@ describe('expandWord', () => {
     ['"$HOME"', '/root'],
     ['"${HOME}/bin"', '/root/bin'],
     ['"a b"\' c\'', 'a b c'],
-    // escapes
+    // escapes: facts/oci.md §4.2, "escape char protects $"
     ['\\a', 'a'],
     ['\\\\', '\\'],
     ['\\$HOME', '$HOME'],
@@ -68,7 +69,7 @@ describe('expandWord', () => {
     ["'\\n'", '\\n'],
     ["'\\\\'", '\\\\'],
     ['\\n', 'n'],
-    // $name
+    // $name: facts/oci.md §4.2, "$x"
     ['$HOME', '/root'],
     ['$HOME/bin', '/root/bin'],
     ['$HOME$WORD', '/rootk3s'],
@@ -91,7 +92,7 @@ describe('expandWord', () => {
     ['$#', ''],
     ['$$', ''],
     ['"$"', '$'],
-    // ${name}
+    // ${name}: facts/oci.md §4.2, "${x}"
     ['${HOME}', '/root'],
     ['${HOME}x', '/rootx'],
     ['a${WORD}b', 'ak3sb'],
@@ -101,7 +102,7 @@ describe('expandWord', () => {
     ['${_x1}', 'under'],
     ['${1}', ''],
     ['${@}', ''],
-    // :- and -
+    // :- and -, nested: facts/oci.md §4.2, "Nested defaults work"
     ['${MISSING:-default}', 'default'],
     ['${EMPTY:-default}', 'default'],
     ['${WORD:-default}', 'k3s'],
@@ -120,7 +121,7 @@ describe('expandWord', () => {
     ['${MISSING:-x}y', 'xy'],
     ['"${MISSING:-a b}"', 'a b'],
     ['${WORD:-${MISSING:?never asked}}', 'k3s'],
-    // :+ and +
+    // :+ and +: facts/oci.md §4.2
     ['${WORD:+yes}', 'yes'],
     ['${EMPTY:+yes}', ''],
     ['${MISSING:+yes}', ''],
@@ -129,11 +130,11 @@ describe('expandWord', () => {
     ['${MISSING+yes}', ''],
     ['v7${WORD:+-${WORD}}', 'v7-k3s'],
     ['${MISSING:+${MISSING:?never asked}}', ''],
-    // :? and ?
+    // :? and ?: facts/oci.md §4.2
     ['${WORD:?message}', 'k3s'],
     ['${WORD?message}', 'k3s'],
     ['${EMPTY?message}', ''],
-    // # and ##
+    // # and ##: facts/oci.md §4.2
     ['${VERSION#v}', '1.31.4+k3s1'],
     ['${VERSION#x}', 'v1.31.4+k3s1'],
     ['${FILE#*/}', 'opt/k3s/k3s-airgap-images-amd64.tar.zst'],
@@ -153,7 +154,7 @@ describe('expandWord', () => {
     ['${LINES#*o}', 'ne\ntwo'],
     ['${LINES##*o}', ''],
     ['${BACK##*\\\\}', 'c'],
-    // % and %%
+    // % and %%: facts/oci.md §4.2
     ['${FILE%.zst}', '/opt/k3s/k3s-airgap-images-amd64.tar'],
     ['${FILE%.*}', '/opt/k3s/k3s-airgap-images-amd64.tar'],
     ['${FILE%%.*}', '/opt/k3s/k3s-airgap-images-amd64'],
@@ -168,7 +169,7 @@ describe('expandWord', () => {
     ['${STARS%%\\**}', 'a'],
     ['${STRASSE%?}', 'äö'],
     ['${ROCKET%?}', '🚀x'],
-    // / and //
+    // / and //: facts/oci.md §4.2
     ['${VERSION/+/-}', 'v1.31.4-k3s1'],
     ['${LETTERS/b/X}', 'aXcabc'],
     ['${LETTERS//b/X}', 'aXcaXc'],
@@ -186,7 +187,7 @@ describe('expandWord', () => {
     ['${LETTERS/x/y}', 'abcabc'],
     ['${MISSING/x/y}', ''],
     ['${ROCKET//🚀/r}', 'rxr'],
-    // what a Kubefile says
+    // what a Kubefile says: facts/oci.md §0.4, §4.3
     ['k3s@${VERSION}', 'k3s@v1.31.4+k3s1'],
     ['${WORD}-airgap-images-${MISSING:-amd64}.tar.zst', 'k3s-airgap-images-amd64.tar.zst'],
   ])('%s', (text, value) => {
@@ -203,6 +204,7 @@ describe('expandWord', () => {
     ['${STARS#a`*}', 'b*c'],
     ['${BACK##*\\}', 'c'],
     ['${MISSING:-`}}', '}'],
+    // facts/oci.md §4.1, "escape ∈ {\\, backtick}"
   ])('with ` as escape: %s', (text, value) => {
     expect(expandWord(text, lookup, { escape: '`' }).value).toBe(value)
   })
@@ -214,11 +216,13 @@ describe('expandWord', () => {
     ['\\\\', '\\'],
     ['"open', '"open'],
     ['${MISSING:-"x"}', '"x"'],
+    // facts/oci.md §4.1, "body expanded (quotes retained)"
   ])('with quotes kept, as in a heredoc: %j', (text, value) => {
     expect(expandWord(text, lookup, { quotes: 'keep' }).value).toBe(value)
   })
 
   it.each<readonly [text: string, reason: RegExp]>([
+    // facts/oci.md §4.2, "no :=", "${} / ${: errors"
     ["'open", /single quote/],
     ['"open', /double quote/],
     ["a 'b' 'c", /single quote/],

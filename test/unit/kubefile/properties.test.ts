@@ -1,17 +1,30 @@
+import { readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { formatDiagnostic } from '../../../src/core/diagnostic.ts'
+import { type Diagnostic, formatDiagnostic } from '../../../src/core/diagnostic.ts'
 import type { Escape, Kubefile } from '../../../src/kubefile/ast.ts'
 import { ExpansionError, expandWord } from '../../../src/kubefile/expand.ts'
 import { instructions } from '../../../src/kubefile/instructions.ts'
+import { fixKubefile } from '../../../src/kubefile/lint/fix.ts'
+import { lintKubefile } from '../../../src/kubefile/lint/lint.ts'
 import { parseKubefile } from '../../../src/kubefile/parse.ts'
 import { formatKubefile } from '../../../src/kubefile/print.ts'
+import { reformatSource } from '../../../src/kubefile/reformat.ts'
+import { soakFactor } from '../../support/soak.ts'
 import { withoutPlaces } from './without-places.ts'
 
-/** CLOUDIMG_SOAK=50 runs fifty times as many cases. */
-const soak = Number(process.env['CLOUDIMG_SOAK'] ?? 1)
-const runs = (count: number) => ({ numRuns: count * soak })
-const timeout = 60_000 * soak
+/** `inCi` cases with a new seed each time; in a soak `inSoak`, a million of all kinds together, CLOUDIMG_SOAK/20 times. */
+const runs = (inCi: number, inSoak: number) => ({
+  numRuns: soakFactor === undefined ? inCi : Math.round((inSoak * soakFactor) / 20),
+  ...(process.env.CLOUDIMG_SEED === undefined ? {} : { seed: Number(process.env.CLOUDIMG_SEED) }),
+})
+const timeout = soakFactor === undefined ? 120_000 : 7_200_000
+/** Milliseconds for one input of a few hundred characters, on a machine that does much else. */
+const longestParse = 10_000
+
+const cases = join(import.meta.dirname, '../../golden/kubefile')
+const corpus = readdirSync(cases).map(name => readFileSync(join(cases, name, 'Kubefile'), 'utf8'))
 
 const keywords = Array.from(instructions.keys())
 const flags = Array.from(new Set([...instructions.values()].flatMap(spec => spec.flags.map(({ name }) => `--${name}`))))
@@ -105,10 +118,15 @@ const goodKubefile = fc
   .tuple(header, fc.array(goodLine, { minLength: 1, maxLength: 6 }))
   .map(([header, lines]) => `${header}FROM scratch\n${lines.join('\n')}\n`)
 
+/** Beginnings and ends of two golden cases. */
+const spliced = fc
+  .tuple(fc.constantFrom(...corpus), fc.constantFrom(...corpus), fc.nat(400), fc.nat(400))
+  .map(([a, b, end, start]) => a.slice(0, end) + b.slice(start))
+
 /** A few characters of a text deleted, doubled or replaced. */
 const mutated = fc
   .tuple(
-    fc.oneof(kubefile, goodKubefile, soup),
+    fc.oneof(kubefile, goodKubefile, soup, spliced),
     fc.array(fc.tuple(fc.nat(400), fc.nat(5), fc.constantFrom('', ...sharp, ...blanks)), { maxLength: 4 }),
   )
   .map(([text, edits]) =>
@@ -119,16 +137,24 @@ const mutated = fc
   )
 
 function check(source: string): void {
+  const began = performance.now()
   const { kubefile, diagnostics } = parseKubefile(source)
-  expect(kubefile === undefined).toBe(diagnostics.some(({ severity }) => severity === 'error'))
-  for (const diagnostic of diagnostics) {
-    const { start, end } = diagnostic.span
-    expect(start.offset).toBeGreaterThanOrEqual(0)
-    expect(end.offset).toBeGreaterThanOrEqual(start.offset)
-    expect(end.offset).toBeLessThanOrEqual(source.length)
-    expect(formatDiagnostic(diagnostic, source, 'Kubefile')).toContain(diagnostic.message)
-  }
-  if (kubefile !== undefined) expectSameWhenPrinted(kubefile)
+  const tookMs = performance.now() - began
+  if (tookMs > longestParse) expect.fail(`parsing took ${tookMs} ms`)
+  if ((kubefile === undefined) !== diagnostics.some(({ severity }) => severity === 'error'))
+    expect.fail('an AST beside an error, or none without one')
+  for (const diagnostic of lintKubefile(source, 'Kubefile')) checkPlaces(diagnostic, source)
+  if (kubefile === undefined) return
+  expectSameWhenPrinted(kubefile)
+  expectSameWhenFormatted(kubefile)
+}
+
+function checkPlaces(diagnostic: Diagnostic, source: string): void {
+  const { span, fix = [] } = diagnostic
+  const ranges = [[span.start.offset, span.end.offset], ...fix.map(({ start, end }) => [start, end])] as const
+  for (const [start = -1, end = -1] of ranges)
+    if (!(start >= 0 && start <= end && end <= source.length)) expect.fail(`${start} to ${end} is no place`)
+  expect(formatDiagnostic(diagnostic, source, 'Kubefile')).toContain(diagnostic.message)
 }
 
 function expectSameWhenPrinted(kubefile: Kubefile): void {
@@ -139,19 +165,47 @@ function expectSameWhenPrinted(kubefile: Kubefile): void {
   expect(formatKubefile(again.kubefile!)).toBe(printed)
 }
 
+function expectSameWhenFormatted({ source }: Kubefile): void {
+  const formatted = reformatSource(source)
+  expect(withoutPlaces(parseKubefile(formatted).kubefile)).toEqual(withoutPlaces(parseKubefile(source).kubefile))
+  expect(reformatSource(formatted)).toBe(formatted)
+}
+
 describe('parseKubefile', () => {
   it(
     'ends without a throw on any text',
-    () => fc.assert(fc.property(fc.string({ maxLength: 200 }), check), runs(500)),
+    () => fc.assert(fc.property(fc.string({ maxLength: 200 }), check), runs(500, 100_000)),
     timeout,
   )
   it(
     'ends without a throw on the words of the language in any order',
-    () => fc.assert(fc.property(soup, check), runs(2000)),
+    () => fc.assert(fc.property(soup, check), runs(1500, 400_000)),
     timeout,
   )
-  it('ends without a throw on damaged Kubefiles', () => fc.assert(fc.property(mutated, check), runs(2000)), timeout)
-  it('prints what it parses to the same AST', () => fc.assert(fc.property(goodKubefile, check), runs(1000)), timeout)
+  it(
+    'ends without a throw on damaged Kubefiles',
+    () => fc.assert(fc.property(mutated, check), runs(1500, 450_000)),
+    timeout,
+  )
+  it(
+    'prints what it parses to the same AST',
+    () => fc.assert(fc.property(goodKubefile, check), runs(500, 50_000)),
+    timeout,
+  )
+
+  it(
+    'mends nothing into an error, and is done at once',
+    () => {
+      const mends = (source: string): void => {
+        const { source: mended, left } = fixKubefile(source, 'Kubefile')
+        expect(left.filter(({ fix = [] }) => fix.length > 0)).toEqual([])
+        if (parses(source)) expect(parses(mended)).toBe(true)
+        expect(fixKubefile(mended, 'Kubefile').fixed).toEqual([])
+      }
+      fc.assert(fc.property(goodKubefile, mends), runs(200, 20_000))
+    },
+    timeout,
+  )
 
   it('generates Kubefiles that parse, or the property above would say nothing', () => {
     const parsed = fc.sample(goodKubefile, { numRuns: 400, seed: 1 }).filter(parses)
@@ -206,7 +260,7 @@ describe('expandWord', () => {
           expect(outcome.end).toBeLessThanOrEqual(Math.max(1, source.length))
           expect(outcome.index).toBeGreaterThanOrEqual(0)
         }),
-        runs(3000),
+        runs(3000, 60_000),
       )
     },
     timeout,

@@ -98,14 +98,15 @@ describe('explainK3sVersion', () => {
     'v1.31-testing',
   ])('has nothing to say of %s', version => expect(explainK3sVersion(version)).toBeUndefined())
 
-  it.each<readonly [version: string, hint: string]>([
-    ['v1.25.3', 'write v1.25.3+k3s1'],
-    ['1.25.3', 'write v1.25.3+k3s1'],
-    ['1.25.3+k3s2', 'write v1.25.3+k3s2'],
-    ['v1.25.3-k3s2', 'write v1.25.3+k3s2'],
-    ['v1.31.4-rc2', 'write v1.31.4-rc2+k3s1'],
-    ['v1.25.3+rke2r1', 'write a release such as v1.31.4+k3s1, or a channel such as stable'],
-  ])('of %s', (version, hint) => {
-    expect(explainK3sVersion(version)).toEqual({ message: expect.stringContaining(`"${version}"`), hint })
+  it.each<readonly [version: string, hint: string, meant: string | undefined]>([
+    ['v1.25.3', 'write v1.25.3+k3s1', undefined],
+    ['1.25.3', 'write v1.25.3+k3s1', undefined],
+    ['1.25.3+k3s2', 'write v1.25.3+k3s2', 'v1.25.3+k3s2'],
+    ['v1.25.3-k3s2', 'write v1.25.3+k3s2', 'v1.25.3+k3s2'],
+    ['v1.31.4-rc2', 'write v1.31.4-rc2+k3s1', undefined],
+    ['v1.25.3+rke2r1', 'write a release such as v1.31.4+k3s1, or a channel such as stable', undefined],
+  ])('of %s', (version, hint, meant) => {
+    const expected = { message: expect.stringContaining(`"${version}"`), hint }
+    expect(explainK3sVersion(version)).toEqual(meant === undefined ? expected : { ...expected, meant })
   })
 })

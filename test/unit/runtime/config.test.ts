@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { apiUrl, findToken, hideTokens, isReservedKey, renderConfig } from '../../../src/runtime/k3s/config.ts'
+import { apiUrl, findSecret, hideSecrets, renderConfig } from '../../../src/runtime/k3s/config.ts'
+import { isReservedKey } from '../../../src/runtime/k3s/reserved-keys.ts'
 import { renderRegistries } from '../../../src/runtime/k3s/registries.ts'
 import { matchesContent, printContent } from '../../../src/runtime/step.ts'
 import { sampleCluster, sampleNode } from '../../support/sample-node.ts'
@@ -77,14 +78,14 @@ describe('tokens in a config', () => {
   const text = printContent(content).replace('<token>', 'aaa').replace('<agent-token>', 'bbb')
 
   it('are found again', () => {
-    expect(findToken(text, 'token')).toBe('aaa')
-    expect(findToken(text, 'agent-token')).toBe('bbb')
-    expect(findToken('node-name: "x"\n', 'token')).toBeUndefined()
+    expect(findSecret(text, 'token')).toBe('aaa')
+    expect(findSecret(text, 'agent-token')).toBe('bbb')
+    expect(findSecret('node-name: "x"\n', 'token')).toBeUndefined()
   })
 
   it('are hidden where facts show it', () => {
-    expect(hideTokens(text)).not.toMatch(/aaa|bbb/)
-    expect(hideTokens(text)).toBe(hideTokens(printContent(content)))
+    expect(hideSecrets(text)).not.toMatch(/aaa|bbb/)
+    expect(hideSecrets(text)).toBe(hideSecrets(printContent(content)))
   })
 
   it('match a hole of any value, or of one', () => {

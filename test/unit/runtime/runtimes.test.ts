@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
 import { findRuntime } from '../../../src/runtime/find-runtime.ts'
-import { k3s } from '../../../src/runtime/k3s/k3s.ts'
 import { readImages, readKubeconfig, readNodes } from '../../../src/runtime/k3s/observe.ts'
 import { FakeHost } from '../../support/fake-host.ts'
 import { sampleCluster, sampleNode } from '../../support/sample-node.ts'
@@ -14,17 +13,7 @@ describe('runtimes', () => {
     for (const ask of [
       () => runtime.install(node, sampleCluster),
       () => runtime.init(node, sampleCluster),
-      () => runtime.reset(node),
-    ])
-      expect(ask).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }))
-  })
-
-  it('k3s throws what is not built', () => {
-    for (const ask of [
-      () => k3s.upgrade(node, sampleCluster),
-      () => k3s.remove(node, node),
-      () => k3s.reset(node),
-      () => k3s.join(node, sampleCluster, node),
+      () => runtime.reset(node, sampleCluster),
     ])
       expect(ask).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }))
   })
@@ -36,10 +25,22 @@ describe('what k3s says', () => {
   const kube = (args: string): string => `look env HOME=/run/cloudimg-deploy timeout 30 /usr/local/bin/k3s ${args}`
 
   it('nodes, with the reason of those that are not Ready', async () => {
+    const server = { 'node-role.kubernetes.io/control-plane': 'true', 'node-role.kubernetes.io/etcd': 'true' }
+    const conditions = [
+      { type: 'Ready', status: 'True' },
+      { type: 'EtcdIsVoter', status: 'False' },
+    ]
     const items = [
       {
-        metadata: { name: 'a' },
-        status: { conditions: [{ type: 'Ready', status: 'True' }], nodeInfo: { kubeletVersion: 'v1' } },
+        metadata: { name: 'a', labels: server },
+        status: {
+          conditions,
+          nodeInfo: { kubeletVersion: 'v1' },
+          addresses: [
+            { type: 'Hostname', address: 'a' },
+            { type: 'InternalIP', address: '10.0.0.1' },
+          ],
+        },
       },
       { metadata: { name: 'b' }, status: { conditions: [{ type: 'Ready', status: 'Unknown', message: 'gone' }] } },
       { metadata: { name: 'c' }, status: {} },
@@ -47,11 +48,24 @@ describe('what k3s says', () => {
     const host = new FakeHost('h', [
       { on: kube('kubectl get nodes -o json'), answer: { stdout: JSON.stringify({ items }) } },
     ])
+    const reason = 'the kubelet has not reported yet'
+    const unknown = { role: 'agent', address: '', ready: false, version: '', reason, voter: undefined }
     expect(await readNodes(host, testContext())).toEqual([
-      { name: 'a', ready: true, version: 'v1', reason: 'the kubelet has not reported yet' },
-      { name: 'b', ready: false, version: '', reason: 'gone' },
-      { name: 'c', ready: false, version: '', reason: 'the kubelet has not reported yet' },
+      { name: 'a', role: 'server', address: '10.0.0.1', ready: true, version: 'v1', reason, voter: false },
+      { ...unknown, name: 'b', reason: 'gone' },
+      { ...unknown, name: 'c' },
     ])
+  })
+
+  it('voters of versions that have no condition for it', async () => {
+    const labels = { 'node-role.kubernetes.io/etcd': 'true' }
+    const annotations = { 'etcd.k3s.cattle.io/node-address': '10.0.0.1' }
+    const items = [
+      { metadata: { name: 'a', labels, annotations }, status: {} },
+      { metadata: { name: 'b', labels }, status: {} },
+    ]
+    const host = new FakeHost('h', [{ on: /kubectl/, answer: { stdout: JSON.stringify({ items }) } }])
+    expect((await readNodes(host, testContext())).map(node => node.voter)).toEqual([true, false])
   })
 
   it('images by tag and digest; old ones say null for none', async () => {

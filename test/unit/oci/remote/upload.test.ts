@@ -154,6 +154,40 @@ describe('a whole blob', () => {
     expect(ctx.seen.map(event => event.kind)).toContain('retry')
   })
 
+  it('is not sent again where only the answer was cut', async () => {
+    const heads = inTurn(plain(404), plain(200))
+    const server = await serve({ 'HEAD /v2/r/x/blobs/': heads, [`PUT ${session}`]: cut })
+    expect(await repositoryAt(server).write(blob.descriptor, blob.source, testContext())).toBe('written')
+    expect(lines(server).filter(line => line.startsWith('PUT'))).toHaveLength(1)
+  })
+
+  it('is taken up behind the bytes that the registry kept of a broken one', async () => {
+    const { kept, answers } = keeper(chunk => chunk.length)
+    const broken: Answer = (request, response) => {
+      kept.push(request.body.subarray(0, 7000))
+      response.socket?.destroy()
+    }
+    const server = await serve({ ...answers, [`PUT ${session}`]: inTurn(broken, plain(201)) })
+    const seen: number[] = []
+    await repositoryAt(server).write(blob.descriptor, blob.source, testContext(), bytes => seen.push(bytes))
+    expect(Buffer.concat(kept)).toEqual(blob.bytes)
+    const patches = server.seen.filter(({ method }) => method === 'PATCH')
+    expect(patches.map(({ headers }) => headers['content-range'])).toEqual(['7000-9999'])
+    expect(seen.at(-1)).toBe(10_000)
+  })
+
+  it('is sent anew where what the registry kept turns out wrong', async () => {
+    const { kept, answers } = keeper(chunk => chunk.length)
+    const broken: Answer = (_request, response) => {
+      kept.push(Buffer.alloc(7000))
+      response.socket?.destroy()
+    }
+    const puts = inTurn(broken, refusal(400, 'DIGEST_INVALID'), plain(201))
+    const server = await serve({ ...answers, [`PUT ${session}`]: puts })
+    expect(await repositoryAt(server).write(blob.descriptor, blob.source, testContext())).toBe('written')
+    expect(server.seen.at(-1)?.body).toEqual(blob.bytes)
+  })
+
   it('leaves no session behind when it gives up', async () => {
     const server = await serve({ [`PUT ${session}`]: refusal(400, 'DIGEST_INVALID', 'wrong digest') })
     await expect(repositoryAt(server).write(blob.descriptor, blob.source, testContext())).rejects.toMatchObject({

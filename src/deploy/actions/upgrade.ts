@@ -1,0 +1,48 @@
+import type { Context } from '../../core/context.ts'
+import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
+import type { Action } from '../action.ts'
+import { type ClusterChoice, findCluster } from '../discover.ts'
+import { type Ends, realEnds } from '../ends.ts'
+import { judgeQuorum } from '../judges/quorum.ts'
+import { judgeVersions } from '../judges/versions.ts'
+import type { RunOptions } from '../options.ts'
+import { send } from '../phases/send.ts'
+import { snapshot } from '../phases/snapshot.ts'
+import { upgradeAgents, upgradeServers } from '../phases/upgrade-nodes.ts'
+import { judgeMachines } from '../preflight.ts'
+import type { ActionRequest } from '../request.ts'
+import { undoAction, type UndoResult } from '../undo.ts'
+
+/** Every node runs the new image: servers one by one, then agents. Whatever can be done before anything is live is done before. */
+export const upgradeAction: Action = {
+  name: 'upgrade',
+  phases: [snapshot, send, upgradeServers, upgradeAgents],
+  judges: [judgeVersions, judgeQuorum, judgeMachines],
+  leaves: 'cluster',
+}
+
+export interface UpgradeRequest extends Omit<RunOptions, 'hosts' | 'cluster' | 'fixes'> {
+  readonly choice: ClusterChoice
+}
+
+export async function planUpgrade(options: UpgradeRequest, ctx: Context, ends: Ends = realEnds): Promise<PlanResult> {
+  return await planAction(upgradeAction, await requestOf(options, ends, ctx), ends, ctx)
+}
+
+export async function upgradeCluster(
+  options: UpgradeRequest,
+  ctx: Context,
+  ends: Ends = realEnds,
+): Promise<ActionResult> {
+  return await performAction(upgradeAction, await requestOf(options, ends, ctx), ends, ctx)
+}
+
+/** Takes an unfinished upgrade back. @throws as `undoAction` does. */
+export async function undoUpgrade(options: UpgradeRequest, ctx: Context, ends: Ends = realEnds): Promise<UndoResult> {
+  return await undoAction(upgradeAction, await requestOf(options, ends, ctx), ends, ctx)
+}
+
+async function requestOf({ choice, ...options }: UpgradeRequest, ends: Ends, ctx: Context): Promise<ActionRequest> {
+  const { nodes } = await findCluster(choice, options, ends, ctx)
+  return { ...options, inventory: nodes }
+}

@@ -1,0 +1,151 @@
+import { join } from 'node:path'
+import { isIPv6 } from 'node:net'
+import type { Context } from '../core/context.ts'
+import { CloudimgError, isCloudimgError, reasonOf } from '../core/error.ts'
+import { formatHostAddress, type HostAddress, parseHostAddress, thisMachine } from '../host/address.ts'
+import { gatherFacts } from '../host/facts.ts'
+import type { Host } from '../host/host.ts'
+import { findRuntime } from '../runtime/find-runtime.ts'
+import type { Member, Role } from '../runtime/runtime.ts'
+import { readNodeRecord } from './cluster-id.ts'
+import { chooseCluster, type ClusterRecord, readClusterRecord, type RecordedHost } from './cluster-record.ts'
+import type { Ends } from './ends.ts'
+import { type ReachOptions, stateHome } from './options.ts'
+import { openInstalledRootfs } from './rootfs.ts'
+
+/** How a cluster that exists is named: by one of its servers, by its id, or not at all where the operator has one only. */
+export interface ClusterChoice {
+  readonly server?: string
+  readonly cluster?: string
+}
+
+/** A member of a cluster, and how its machine is reached. */
+export interface FoundNode {
+  readonly name: string
+  readonly role: Role
+  readonly address: HostAddress
+}
+
+export interface FoundCluster {
+  readonly id: string
+  /** The server that was asked, first. */
+  readonly nodes: readonly [FoundNode, ...FoundNode[]]
+  /** What the operator knows of it from before. */
+  readonly recorded: readonly RecordedHost[]
+}
+
+/**
+ * Asks a server of a cluster who belongs to it. Machines are reached as the operator once named them, else at their address in
+ * the cluster, with the user and the port of the server that was asked.
+ */
+export async function findCluster(
+  choice: ClusterChoice,
+  reach: ReachOptions,
+  ends: Ends,
+  ctx: Context,
+): Promise<FoundCluster> {
+  const home = reach.stateHome ?? stateHome()
+  if (choice.server !== undefined) return await askServer(parseHostAddress(choice.server), home, reach, ends, ctx)
+  const record = await chooseCluster(home, choice.cluster)
+  const servers = record.hosts.filter(host => host.role === 'server')
+  const failures: unknown[] = []
+  for (const { host } of servers) {
+    try {
+      return await askServer(addressOf(host), home, reach, ends, ctx)
+    } catch (error) {
+      if (!isCloudimgError(error) || error.code === 'CANCELLED') throw error
+      failures.push(error)
+    }
+  }
+  throw noAnswer(record, failures)
+}
+
+function noAnswer(record: ClusterRecord, failures: readonly unknown[]): CloudimgError {
+  const list = failures.map(error => `\n  ${reasonOf(error)}`).join('')
+  return new CloudimgError('HOST_UNREACHABLE', `asking cluster ${record.id}: none of its servers answers${list}`, {
+    hint: 'name a server that runs with --server HOST',
+    cause: failures[0],
+  })
+}
+
+async function askServer(
+  address: HostAddress,
+  home: string,
+  reach: ReachOptions,
+  ends: Ends,
+  ctx: Context,
+): Promise<FoundCluster> {
+  const host = await ends.connect(address, reach.ssh ?? {}, ctx)
+  try {
+    const { id, self, members } = await whoIsThere(host, ctx)
+    const record = await readClusterRecord(join(home, id))
+    const nodes = members.map(({ name, role, address: at }) => ({
+      name,
+      role,
+      address: name === self ? address : reachOf(name, at, address, record),
+    }))
+    const first = nodes.find(node => node.name === self)
+    if (first === undefined)
+      throw new CloudimgError('HOST_UNSUITABLE', `asking "${host.name}": the cluster does not know it as a node`, {
+        hint: 'name another server with --server HOST',
+      })
+    return { id, nodes: [first, ...nodes.filter(node => node !== first)], recorded: record?.hosts ?? [] }
+  } finally {
+    await host.close()
+  }
+}
+
+interface WhoIsThere {
+  readonly id: string
+  /** The name of the node that was asked. */
+  readonly self: string
+  readonly members: readonly Member[]
+}
+
+async function whoIsThere(host: Host, ctx: Context): Promise<WhoIsThere> {
+  const facts = await gatherFacts(host, ctx)
+  const record = readNodeRecord(facts)
+  if (record?.cluster === undefined || record.role !== 'server')
+    throw new CloudimgError(
+      'HOST_UNSUITABLE',
+      `asking "${host.name}": it is no server of a cluster that cloudimg made`,
+      {
+        hint: 'name a server of the cluster with --server HOST',
+        data: { host: host.name },
+      },
+    )
+  const { platform } = await openInstalledRootfs(facts, host, ctx)
+  const members = await findRuntime(platform.metadata.runtime).nodes(host, ctx)
+  return { id: record.cluster, self: facts.hostname.toLowerCase(), members }
+}
+
+function reachOf(name: string, at: string, like: HostAddress, record: ClusterRecord | undefined): HostAddress {
+  const known = record?.hosts.find(host => host.name === name)
+  if (known !== undefined) return addressOf(known.host)
+  const { user, port } = like
+  const host = isIPv6(at) && port !== undefined ? `[${at}]` : at
+  return parseHostAddress(`${user === undefined ? '' : `${user}@`}${host}${port === undefined ? '' : `:${port}`}`)
+}
+
+export function addressOf(text: string): HostAddress {
+  return text === '' ? thisMachine : parseHostAddress(text)
+}
+
+/** The member that the user means: by node name, or as its machine is reached. Undefined where there is none. */
+export function findNode(cluster: FoundCluster, text: string): FoundNode | undefined {
+  const asked = parseHostAddress(text)
+  return (
+    cluster.nodes.find(node => node.name === asked.name.toLowerCase()) ??
+    cluster.nodes.find(node => node.address.name === asked.name || formatHostAddress(node.address) === text) ??
+    cluster.nodes.find(node => node.address.host === asked.host && asked.port === undefined)
+  )
+}
+
+/** The machine of a node that was a member once, or of one that never was. */
+export function addressOnceKnown({ recorded }: FoundCluster, text: string): HostAddress {
+  const asked = parseHostAddress(text)
+  const known = recorded.find(
+    ({ name, host }) => name === asked.name.toLowerCase() || addressOf(host).name === asked.name,
+  )
+  return known === undefined ? asked : addressOf(known.host)
+}

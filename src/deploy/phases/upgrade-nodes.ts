@@ -1,0 +1,39 @@
+import type { DeployStep } from '../../runtime/step.ts'
+import type { Deployment, Phase } from '../plan.ts'
+import type { SituatedNode } from '../situation.ts'
+import { minorOf } from '../version.ts'
+
+/** Servers first, one at a time, each Ready at the new version before the next one. */
+export const upgradeServers: Phase = {
+  title: 'Upgrade servers',
+  limit: () => 1,
+  steps: deployment => stepsFor(deployment, 'server'),
+}
+
+/** Agents never run a newer version than the servers, so they come last. */
+export const upgradeAgents: Phase = {
+  title: 'Upgrade agents',
+  limit: ({ wishes }) => wishes.maxUnavailable ?? 1,
+  steps: deployment => stepsFor(deployment, 'agent'),
+}
+
+function stepsFor(deployment: Deployment, role: SituatedNode['role']): readonly DeployStep[] {
+  const { nodes, runtime, cluster, wishes } = deployment
+  const options = { sameMinor: isSameMinor(deployment), drain: wishes.drain === true }
+  return nodes
+    .filter(node => node.role === role)
+    .flatMap(node => runtime.upgrade(node, cluster, serverBeside(node, nodes), options))
+}
+
+/** Who tells whether the node is well, and drains it: another server where there is one. */
+function serverBeside(node: SituatedNode, nodes: Deployment['nodes']): SituatedNode {
+  return nodes.find(other => other.role === 'server' && other.host !== node.host) ?? nodes[0]
+}
+
+/** Of all nodes: one server at another minor is enough for the datastore to have changed. */
+function isSameMinor({ members, cluster }: Deployment): boolean {
+  const { version } = cluster
+  return (
+    version !== undefined && members.length > 0 && members.every(member => minorOf(member.version) === minorOf(version))
+  )
+}

@@ -1,0 +1,14 @@
+import type { DeployImage } from './deploy-image.ts'
+import type { Inventory } from './inventory.ts'
+import type { ClusterOptions, ReachOptions } from './options.ts'
+
+/** One action as it is asked for, whoever found out which machines it is about. */
+export interface ActionRequest extends ReachOptions {
+  /** What the machines run already unless told. */
+  readonly image?: DeployImage
+  readonly inventory: Inventory
+  /** Names of members that the cluster shall forget; none unless told. */
+  readonly forgotten?: readonly string[]
+  readonly cluster?: ClusterOptions
+  readonly fixes?: readonly 'default-route'[]
+}

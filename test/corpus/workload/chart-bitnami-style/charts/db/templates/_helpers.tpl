@@ -1,0 +1,3 @@
+{{- define "db.image" -}}
+{{- printf "%s/%s:%s" "docker.io" "acmedb/helper" "1" -}}
+{{- end -}}

@@ -1,0 +1,1 @@
+# docker pull docker.io/bundle/in-script:1.0

@@ -1,0 +1,425 @@
+import { join } from 'node:path/posix'
+import type { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import type { Context } from '../../src/core/context.ts'
+import { type Digest, digestOf, hexOf } from '../../src/core/digest.ts'
+import { CloudimgError } from '../../src/core/error.ts'
+import type { FileState, Host, UploadFile } from '../../src/host/host.ts'
+import type { ExecResult } from '../../src/host/shell.ts'
+import { readTar } from '../../src/io/tar.ts'
+import { simKubectl } from './sim-cluster.ts'
+import { option, report, simVerb } from './sim-installer.ts'
+import type { SimWorld } from './sim-world.ts'
+
+export const configPath = '/etc/rancher/k3s/config.yaml'
+
+const journals = '/var/lib/cloudimg/journal'
+
+interface SimFile {
+  readonly content: Buffer
+  readonly mode: number
+}
+
+interface SimUnit {
+  active: boolean
+  enabled: boolean
+}
+
+const digests = new WeakMap<Buffer, Digest>()
+
+/** Contents never change in place, so each is hashed once. */
+export function digestOfBuffer(content: Buffer): Digest {
+  const digest = digests.get(content) ?? digestOf(content)
+  digests.set(content, digest)
+  return digest
+}
+
+const ok = (stdout = ''): ExecResult => ({ code: 0, stdout, stderr: '' })
+const no = (code = 1): ExecResult => ({ code, stdout: '', stderr: '' })
+const yes = (is: boolean): ExecResult => (is ? ok() : no())
+
+/** One machine of the simulation: files, links, units, and the programs that the product runs on it. */
+export class SimHost implements Host {
+  readonly name: string
+  readonly files = new Map<string, SimFile>()
+  readonly links = new Map<string, string>()
+  readonly units = new Map<string, SimUnit>()
+  /** Every change, in order: for a test that asks whether there was any. */
+  readonly changes: string[] = []
+  /** What was there before cloudimg, and is there again after a reset. */
+  readonly pristine = new Map<string, SimFile>()
+  defaultRoute = true
+  /** Whatever k3s is switched to, its node is never Ready. */
+  isBroken = false
+  isOff = false
+  /** Further lines of facts; a later line of the same key does not overrule. */
+  extraFacts: readonly string[] = []
+  /** Loses what is in memory at the next installer verb, as a power cut in the middle of it. */
+  powerCutDuring: string | undefined
+  readonly #world: SimWorld
+  readonly #index: number
+  readonly #running = new Map<string, string>()
+
+  constructor(world: SimWorld, name: string, index: number) {
+    this.#world = world
+    this.name = name
+    this.#index = index
+  }
+
+  get address(): string {
+    return `10.0.${Math.floor(this.#index / 250)}.${(this.#index % 250) + 1}`
+  }
+
+  get nodeName(): string {
+    return `node${this.#index + 1}`
+  }
+
+  /** Of the k3s program that is in place. */
+  get version(): string {
+    return /v1\.\d+\.\d+\+k3s\d+/.exec(this.text('/usr/local/bin/k3s') ?? '')?.[0] ?? 'v1.31.4+k3s1'
+  }
+
+  runs(unit: string): boolean {
+    return !this.isOff && this.units.get(unit)?.active === true
+  }
+
+  copyFrom(other: SimHost): void {
+    for (const [path, file] of other.files) this.files.set(path, file)
+    for (const [path, target] of other.links) this.links.set(path, target)
+    for (const [name, unit] of other.units) this.units.set(name, { ...unit })
+    for (const [path, file] of other.pristine) this.pristine.set(path, file)
+    this.defaultRoute = other.defaultRoute
+    this.isBroken = other.isBroken
+    this.isOff = other.isOff
+  }
+
+  /** Another disk, the same name and address. */
+  image(): void {
+    for (const map of [this.files, this.links, this.units]) map.clear()
+  }
+
+  state(): unknown {
+    // What a node once was is a note, not a part of what it is.
+    const quiet = /^\/(?:run|etc\/rancher\/node\/password|var\/lib\/cloudimg\/(?:lock|journal|was|previous))/
+    const files = [...this.files].filter(([path]) => !quiet.test(path)).sort(([a], [b]) => (a < b ? -1 : 1))
+    const shown = (content: Buffer): string =>
+      content.length > 10_000 ? digestOfBuffer(content) : hideTokens(content.toString('utf8'))
+    return {
+      files: files.map(([path, { content, mode }]) => [path, mode, shown(content)]),
+      links: [...this.links].filter(([path]) => !quiet.test(path)).sort(),
+      units: [...this.units].sort(),
+      defaultRoute: this.defaultRoute,
+    }
+  }
+
+  write(path: string, content: string | Buffer, mode = 0o600): void {
+    this.files.set(path, { content: Buffer.from(content), mode })
+  }
+
+  text(path: string): string | undefined {
+    return this.files.get(path)?.content.toString('utf8')
+  }
+
+  change(what: string): void {
+    this.changes.push(what)
+  }
+
+  async #reach<T>(work: () => T): Promise<T> {
+    return await this.#world.effect(() => {
+      if (this.isOff) throw new CloudimgError('HOST_UNREACHABLE', `reaching "${this.name}": it is off`)
+      return work()
+    })
+  }
+
+  async look(argv: readonly string[]): Promise<ExecResult> {
+    return await this.#reach(() => this.#look(argv))
+  }
+
+  async stat(paths: readonly string[]): Promise<readonly (FileState | undefined)[]> {
+    return await this.#reach(() =>
+      paths.map(path => {
+        const file = this.files.get(path)
+        return file && { size: file.content.length, mode: file.mode, digest: digestOfBuffer(file.content) }
+      }),
+    )
+  }
+
+  async read(path: string): Promise<string | undefined> {
+    return await this.#reach(() => this.text(path))
+  }
+
+  async exec(
+    argv: readonly string[],
+    options: { readonly input?: string; readonly check?: boolean },
+  ): Promise<ExecResult> {
+    return await this.#reach(() => {
+      const result = this.#exec(argv, options.input ?? '')
+      if (result.code === 0 || options.check === false) return result
+      throw new CloudimgError(
+        'COMMAND_FAILED',
+        `running "${argv.join(' ')}" on "${this.name}": exit code ${result.code}`,
+      )
+    })
+  }
+
+  async upload(file: UploadFile, ctx: Context): Promise<'sent' | 'unchanged'> {
+    const content = await buffer(await file.open(0, ctx))
+    return await this.#reach(() => {
+      const there = this.files.get(file.to)
+      if (there !== undefined && digestOfBuffer(there.content) === file.digest) return 'unchanged'
+      this.change(`upload ${file.to}`)
+      digests.set(content, file.digest)
+      this.write(file.to, content, file.mode)
+      return 'sent'
+    })
+  }
+
+  async unpack(directory: string, tar: Readable): Promise<void> {
+    const entries: [string, SimFile][] = []
+    for await (const entry of readTar(tar, 'the stream')) {
+      if (entry.type !== 'file') continue
+      const chunks: Buffer[] = []
+      for await (const chunk of entry.content()) chunks.push(Buffer.from(chunk))
+      entries.push([join(directory, entry.path), { content: Buffer.concat(chunks), mode: entry.mode }])
+    }
+    await this.#reach(() => {
+      this.change(`unpack ${directory}`)
+      for (const [path, file] of entries) this.files.set(path, file)
+    })
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  #look(argv: readonly string[]): ExecResult {
+    const [program, first, second, third, ...rest] = argv
+    if (program === 'sh' && first === '-c') return this.#script(third ?? '', second ?? '', rest)
+    if (program === 'test' && first === '!') return yes(!this.#exists(third!))
+    if (program === 'test') return yes(this.#exists(second!))
+    if (program === 'readlink') return this.links.has(first!) ? ok(`${this.links.get(first!)}\n`) : no()
+    if (program === 'systemctl') {
+      const unit = this.units.get(third!.replace('.service', ''))
+      return unit !== undefined && (first === 'is-active' ? unit.active : unit.enabled) ? ok() : no(3)
+    }
+    if (program === 'grep') return yes(this.text(third!)?.includes(second!) === true)
+    if (program === 'sha256sum') {
+      const file = this.files.get(first!)
+      return file === undefined ? no() : ok(`${hexOf(digestOfBuffer(file.content))}  ${first}\n`)
+    }
+    if (program === 'env') return this.#k3s(argv.slice(5))
+    throw new Error(`sim host "${this.name}" does not know ${argv.join(' ')}`)
+  }
+
+  #exists(path: string): boolean {
+    return [...this.files.keys()].some(file => file === path || file.startsWith(`${path}/`))
+  }
+
+  /** Scripts of the product that only look, by the name that it gives them. */
+  #script(name: string, text: string, args: readonly string[]): ExecResult {
+    const unit = this.units.get(args[0] ?? '')
+    switch (name) {
+      case 'facts':
+        return ok(this.#facts())
+      case 'node-unchanged': {
+        const digest = /"(sha256:[0-9a-f]+)"/.exec(text)?.[1] ?? ''
+        const record = this.text('/var/lib/cloudimg/node.json')
+        return yes(record === undefined || record.includes(digest))
+      }
+      case 'default-route':
+        return yes(this.defaultRoute && this.units.has('cloudimg-default-route'))
+      case 'installer-wait': {
+        const result = this.#running.get(args[0]!)
+        return result === undefined ? ok('gone 0\n') : ok(`ended 0\n${result}\n`)
+      }
+      case 'unit-held':
+        return yes(unit?.enabled !== true)
+      case 'unit-stopped':
+        return yes(unit?.active !== true)
+      case 'host-clean':
+        return yes(!['node', 'owned', 'rootfs'].some(left => this.#exists(`/var/lib/cloudimg/${left}`)))
+      case 'node-away':
+        return yes(this.#look(args).code !== 0)
+      case 'drained': {
+        const node =
+          this.#world.cluster?.answersOn(this.#world, this) === true ? this.#world.nodes.get(args[0]!) : undefined
+        return yes(node?.cordoned === true && node.pods === 0)
+      }
+      case 'read-part': {
+        const [path, part] = [args[0]!, Number(args[1])]
+        const size = Number(/bs=(\d+)/.exec(text)?.[1])
+        return ok(
+          this.files
+            .get(path)!
+            .content.subarray(part * size, (part + 1) * size)
+            .toString('base64'),
+        )
+      }
+      default:
+        throw new Error(`sim host "${this.name}" does not know the script ${name}`)
+    }
+  }
+
+  #k3s([kind, ...args]: readonly string[]): ExecResult {
+    if (kind === 'kubectl') return simKubectl(this.#world, this, args)
+    return ok(JSON.stringify({ images: this.#world.images.map(image => ({ repoTags: [image] })) }))
+  }
+
+  #facts(): string {
+    const disks = ['/var/lib/cloudimg', '/var/lib/rancher', '/usr/local/bin'].map(path => `disk=${path} 90000000 - rw`)
+    const unit = (name: string): string => {
+      const { active = false, enabled = false } = this.units.get(name) ?? {}
+      const is = this.units.has(name) ? (enabled ? 'enabled' : 'disabled') : 'not-found'
+      return `unit-${name}=${active ? 'active' : 'inactive'} ${is}`
+    }
+    const config = this.text(configPath)
+    const node = this.text('/var/lib/cloudimg/node.json')
+    const lock = this.text('/var/lib/cloudimg/lock')
+    const staged = [...this.files.keys()].filter(path => path.endsWith('.staged'))
+    return [
+      'system=Linux',
+      'machine=x86_64',
+      'kernel=6.1.0',
+      `hostname=Node${this.#index + 1}`,
+      `machine-id=m${this.#index}`,
+      'init=systemd',
+      `time=${Math.round(Date.now() / 1000)}`,
+      'cpus=2',
+      'memory-kib=4000000',
+      'cgroup=2',
+      'controllers=cpu cpuset memory pids',
+      `address=eth0 ${this.address}/24`,
+      ...(this.defaultRoute ? ['route=default via 10.0.0.254 dev eth0'] : []),
+      ...disks,
+      unit('k3s'),
+      unit('k3s-agent'),
+      ...(config === undefined
+        ? []
+        : hideTokens(config)
+            .trimEnd()
+            .split('\n')
+            .map(line => `k3s-config=${line}`)),
+      ...(node === undefined ? [] : [`node=${node}`]),
+      ...(lock === undefined ? [] : [`lock=${lock}`]),
+      ...this.#operation(),
+      ...staged.flatMap(path => this.#sums(path.replace(/\.staged$/, ''))),
+      ...this.extraFacts,
+    ].join('\n')
+  }
+
+  #operation(): readonly string[] {
+    const newest = [...this.files.keys()]
+      .filter(path => path.startsWith(`${journals}/`))
+      .sort()
+      .at(-1)
+    const lines = newest === undefined ? [] : this.text(newest)!.trim().split('\n')
+    return lines.at(-1)?.includes('"event":"end"') === false ? [`operation=${lines[0]}`] : []
+  }
+
+  #sums(directory: string): readonly string[] {
+    const lines = (this.text(`${directory}.sums`) ?? '').trim().split('\n')
+    return [`staged=${directory}`, ...lines.map(line => `sum=${line.slice(0, 64)}  ${directory}/${line.slice(66)}`)]
+  }
+
+  #exec(argv: readonly string[], input: string): ExecResult {
+    const [program, first, , third, ...rest] = argv
+    if (program === 'sh' && first === '-s') return this.#lock(third!, argv)
+    if (program === 'rm') return this.#remove(argv.slice(argv.indexOf('--') < 0 ? 2 : argv.indexOf('--') + 1))
+    if (program === 'env') return this.#k3s(argv.slice(5))
+    if (program !== 'sh' || first !== '-c') throw new Error(`sim host "${this.name}" does not know ${argv.join(' ')}`)
+    const unit = this.units.get(rest[0] ?? '')
+    switch (third) {
+      case 'write-file':
+        this.change(`write ${rest[0]}`)
+        this.write(rest[0]!, input, Number.parseInt(rest[1]!, 8))
+        return ok()
+      case 'copy-files':
+        return this.#copy(input)
+      case 'installer-start':
+        return this.#installer(rest[0]!, rest.slice(4))
+      case 'hold-unit':
+      case 'release-unit':
+        if (unit !== undefined) unit.enabled = third === 'release-unit'
+        return ok()
+      case 'stop-unit':
+      case 'start-unit':
+        if (unit !== undefined) unit.enabled = unit.active = third === 'start-unit'
+        this.change(third)
+        return ok()
+      case 'mirror-line':
+        return this.#mirror(rest[0]!, rest[1]!, input)
+      case 'forget-operation':
+        for (const path of [...this.files.keys()])
+          if (path.startsWith(`${journals}/${rest[0]}.`)) this.files.delete(path)
+        return ok()
+      case 'save-snapshot':
+      case 'copy-datastore':
+        this.change(third)
+        this.write(`${rest[0]}/datastore`, JSON.stringify([...this.#world.nodes.keys()]))
+        this.write(`${rest[0]}/token`, 'K10…::server:secret')
+        return ok()
+      default:
+        throw new Error(`sim host "${this.name}" does not know the script ${third}`)
+    }
+  }
+
+  #mirror(op: string, kind: string, line: string): ExecResult {
+    const path = `${journals}/${op}.operator.jsonl`
+    if (kind === 'begin' || this.files.has(path)) this.write(path, `${this.text(path) ?? ''}${line}`)
+    return ok()
+  }
+
+  #remove(paths: readonly string[]): ExecResult {
+    for (const path of paths)
+      for (const file of [...this.files.keys()])
+        if (file === path || file.startsWith(`${path}/`)) {
+          this.files.delete(file)
+          this.change(`rm ${file}`)
+        }
+    return ok()
+  }
+
+  #copy(input: string): ExecResult {
+    const lines = input.trimEnd().split('\n')
+    for (let at = 0; at < lines.length; at += 3) {
+      const [mode] = lines[at]!.split(' ')
+      const file = this.files.get(lines[at + 1]!)!
+      this.change(`copy ${lines[at + 2]}`)
+      this.files.set(lines[at + 2]!, { content: file.content, mode: Number.parseInt(mode!, 8) })
+    }
+    return ok()
+  }
+
+  #lock(verb: string, argv: readonly string[]): ExecResult {
+    const path = '/var/lib/cloudimg/lock'
+    const [op, epoch] = [option(argv, 'op'), Number(option(argv, 'epoch'))]
+    const [, heldOp, heldEpoch] = (this.text(path) ?? '').split(' ')
+    const mine = heldOp === op && epoch >= Number(heldEpoch)
+    const free = heldOp === undefined || (verb === 'lock' && epoch > Number(heldEpoch))
+    if (!mine && !free)
+      return { ...ok(report(verb, { ok: false, code: 75, message: `locked by ${heldOp}` })), code: 75 }
+    if (verb === 'unlock') this.files.delete(path)
+    else this.write(path, `somebody ${op} ${epoch} ${Math.round(Date.now() / 1000)}`)
+    return ok(report(verb, { changed: false }))
+  }
+
+  /** What a verb does, all of it at once. */
+  #installer(unit: string, [verb = '', ...args]: readonly string[]): ExecResult {
+    if (this.powerCutDuring === verb) {
+      this.powerCutDuring = undefined
+      for (const path of this.files.keys()) if (path.startsWith('/run/')) this.files.delete(path)
+      return ok('started\n')
+    }
+    this.change(`${verb} ${option(args, 'rootfs')}`)
+    this.#running.set(unit, simVerb(this.#world, this, verb, args))
+    return ok('started\n')
+  }
+}
+
+export function tokenOf(config: string, key: string): string | undefined {
+  return new RegExp(`^${key}: "(.*)"$`, 'm').exec(config)?.[1]
+}
+
+function hideTokens(text: string): string {
+  return text.replaceAll(/^([a-z-]*token[a-z-]*|datastore-endpoint):.*$/gm, '$1: (hidden)')
+}

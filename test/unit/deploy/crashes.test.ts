@@ -1,0 +1,175 @@
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { deleteHosts, undoDelete } from '../../../src/deploy/actions/delete.ts'
+import { joinHosts, undoJoin } from '../../../src/deploy/actions/join.ts'
+import { replaceHost, undoReplace } from '../../../src/deploy/actions/replace.ts'
+import { resetCluster } from '../../../src/deploy/actions/reset.ts'
+import { runCluster, undoRun } from '../../../src/deploy/actions/run.ts'
+import { undoUpgrade, upgradeCluster } from '../../../src/deploy/actions/upgrade.ts'
+import type { ReachOptions } from '../../../src/deploy/options.ts'
+import { sampleClusterImage, sampleImages } from '../../support/sample-cluster-image.ts'
+import { simEnds } from '../../support/sim-operator.ts'
+import { SimWorld } from '../../support/sim-world.ts'
+import { sample } from '../../support/soak.ts'
+import { testContext } from '../../support/test-context.ts'
+
+// A crash of the operator at four points of every step: before the effect, after it, after the journal's line, in a torn line.
+// Every call to a host is a step's effect or what follows a line of the journal; `torn` cuts the last line of the journal in two.
+
+const names = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5']
+const image = sampleClusterImage()
+const next = sampleClusterImage({ files: { 'bin/k3s': 'k3s v1.31.5+k3s1' }, metadata: { version: 'v1.31.5+k3s1' } })
+const hosts = { servers: names.slice(0, 3), agents: names.slice(3, 4) }
+const choice = { server: '10.0.0.2' }
+const ctx = testContext
+
+interface Story {
+  readonly name: string
+  /** What was there before; nothing unless told. */
+  readonly given?: (world: SimWorld, reach: ReachOptions) => Promise<unknown>
+  readonly act: (world: SimWorld, reach: ReachOptions) => Promise<unknown>
+  readonly undo?: (world: SimWorld, reach: ReachOptions) => Promise<unknown>
+}
+
+const cluster: NonNullable<Story['given']> = (world, reach) =>
+  runCluster({ image, hosts, ...reach }, ctx(), simEnds(world))
+const joining = { image, choice, hosts: { servers: [], agents: ['10.0.0.5'] } }
+const replacing = { image, choice, host: '10.0.0.3' }
+const deleting = { choice, hosts: ['10.0.0.1', '10.0.0.4'] }
+const upgrading = { image: next, choice }
+
+const stories: readonly Story[] = [
+  {
+    name: 'run',
+    act: cluster,
+    undo: (world, reach) => undoRun({ image, hosts, ...reach }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'join',
+    given: cluster,
+    act: (world, reach) => joinHosts({ ...joining, ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoJoin({ ...joining, ...reach }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'delete',
+    given: cluster,
+    act: (world, reach) => deleteHosts({ ...deleting, ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoDelete({ ...deleting, ...reach }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'replace',
+    given: async (world, reach) => {
+      await cluster(world, reach)
+      world.hosts.get('10.0.0.3')!.image()
+    },
+    // Its first step, forgetting the old machine, is past return.
+    act: (world, reach) => replaceHost({ ...replacing, ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoReplace({ ...replacing, ...reach }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'upgrade',
+    given: cluster,
+    act: (world, reach) => upgradeCluster({ ...upgrading, ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoUpgrade({ ...upgrading, ...reach }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'reset',
+    given: cluster,
+    act: (world, reach) => resetCluster({ choice: {}, ...reach }, ctx(), simEnds(world)),
+  },
+]
+
+const home = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'cloudimg-crash-'))
+afterAll(() => rmSync(home, { recursive: true, force: true }))
+
+function reachOf(directory: string): ReachOptions {
+  return { stateHome: join(home, directory), limits: { timeoutSeconds: 0.05 } }
+}
+
+describe.each(stories)('a crash in $name', { timeout: 1_800_000 }, story => {
+  it('is finished by the same command, and undone before the point of no return', async () => {
+    const given = new SimWorld(names, sampleImages)
+    await story.given?.(given, reachOf('given'))
+    const before = given.state()
+    const reference = given.clone()
+    copyState('given', 'reference')
+    await story.act(reference, reachOf('reference'))
+    const after = reference.state()
+    expect(after).not.toEqual(before)
+    const points = Array.from({ length: reference.calls }, (_, index) => index + 1).flatMap(call =>
+      (['before', 'after'] as const).flatMap(side => [false, true].map(torn => ({ call, side, torn }))),
+    )
+    let undone = 0
+    for (const point of sample(`crashes in ${story.name}`, points, 12)) {
+      const what = `${story.name}, ${JSON.stringify(point)}`
+      const world = await crash(story, given, point)
+      // A step's first line is whole before anything is done: a torn one is for the resumption to stand.
+      if (!point.torn && story.undo !== undefined && (await isUndone(story.undo, world.clone(), before, what))) undone++
+      await story.act(world, reachOf('state'))
+      expect(world.state(), what).toEqual(after)
+    }
+    if (story.undo !== undefined && story.name !== 'replace') expect(undone).toBeGreaterThan(0)
+  })
+})
+
+interface Point {
+  readonly call: number
+  readonly side: 'before' | 'after'
+  readonly torn: boolean
+}
+
+/** The world, and in `state` the operator's disk, as a killed operator leaves them. */
+async function crash(story: Story, given: SimWorld, { torn, ...killAt }: Point): Promise<SimWorld> {
+  const world = given.clone()
+  copyState('given', 'state')
+  world.killAt = killAt
+  // A killed process writes nothing more: what its handlers write after the kill is taken away again.
+  world.onKill = () => copyState('state', 'frozen')
+  await story.act(world, reachOf('state')).catch(() => undefined)
+  expect(world.isDead).toBe(true)
+  copyState('frozen', 'state')
+  tidy(torn)
+  world.revive()
+  return world
+}
+
+function copyState(from: string, to: string): void {
+  rmSync(join(home, to), { recursive: true, force: true })
+  if (existsSync(join(home, from))) cpSync(join(home, from), join(home, to), { recursive: true })
+}
+
+/** The claim names this very process, which is alive; a killed one would be dead. */
+function tidy(torn: boolean): void {
+  const state = join(home, 'state')
+  if (!existsSync(state)) return
+  for (const cluster of readdirSync(state)) {
+    rmSync(join(state, cluster, 'running'), { force: true })
+    const journal = readdirSync(join(state, cluster))
+      .filter(name => name.endsWith('.jsonl'))
+      .sort()
+      .at(-1)
+    if (!torn || journal === undefined) continue
+    const path = join(state, cluster, journal)
+    const text = readFileSync(path, 'utf8')
+    truncateSync(path, text.trimEnd().lastIndexOf('\n') + 20)
+  }
+}
+
+/** False where a step was begun that nothing takes back, or nothing was begun. */
+async function isUndone(
+  undo: NonNullable<Story['undo']>,
+  world: SimWorld,
+  before: unknown,
+  what: string,
+): Promise<boolean> {
+  copyState('state', 'undo')
+  const refused = await undo(world, reachOf('undo')).then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+  if (refused === undefined) expect(world.state(), `undo: ${what}`).toEqual(before)
+  else expect(refused, `undo: ${what}`).toMatchObject({ code: 'REFUSED' })
+  return refused === undefined
+}
