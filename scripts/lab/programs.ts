@@ -29,6 +29,7 @@ export const testPrograms: readonly DebianPart[] = [
   { program: 'crun', package: 'crun' },
   { program: 'bwrap', package: 'bubblewrap' },
   { program: 'newuidmap', package: 'uidmap' },
+  { program: 'qemu-aarch64-static', package: 'qemu-user-static' },
   { program: 'iptables', package: 'iptables' },
   { program: 'busybox', package: 'busybox' },
   { program: 'setcap', package: 'libcap2-bin' },

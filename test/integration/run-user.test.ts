@@ -82,6 +82,7 @@ it('doctor and the other executors tell a user what they can', async () => {
   const reports = (JSON.parse(stdout) as { executors: { name: string; works: boolean; owners?: string }[] }).executors
   const found = Object.fromEntries(reports.map(({ name, works, owners }) => [name, works ? owners : 'no']))
   expect(found).toMatchObject({ unshare: 'one', bubblewrap: 'one', chroot: 'no' })
+  expect(stdout).toContain('in a user namespace of one user, overlay')
   const { code, stderr } = await user.cloudimg(['build', at('single'), '--executor', 'bubblewrap'])
   expect([code, stderr]).toEqual([0, expect.stringContaining('RUN uses bubblewrap')])
 })

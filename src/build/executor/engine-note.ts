@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseJson } from '../../core/json.ts'
 import { run } from '../../io/exec.ts'
@@ -17,7 +17,7 @@ export async function writeEngineNote(workspace: string, name: string, note: Eng
   return path
 }
 
-/** Ends what the notes of a workspace name. */
+/** Ends what the notes of a workspace name, and forgets them. */
 export async function releaseEngines(workspace: string): Promise<void> {
   for (const name of await readdir(workspace).catch(() => [])) {
     if (/^run-\d+$/.test(name)) await releaseEngines(join(workspace, name))
@@ -31,5 +31,6 @@ export async function releaseEngines(workspace: string): Promise<void> {
       const { removeFromEngine } = await import('./engine-api.ts')
       await removeFromEngine(note).catch(() => undefined)
     }
+    await rm(join(workspace, name), { force: true })
   }
 }

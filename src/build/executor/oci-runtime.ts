@@ -1,9 +1,9 @@
-import { rm, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { findProgram } from '../../io/find-program.ts'
-import { writeEngineNote } from './engine-note.ts'
+import { releaseEngines, writeEngineNote } from './engine-note.ts'
 import type { Availability, Executor, JobMount, RunJob, RunSession } from './executor.ts'
 import { emulatorEntry, refuseUnknownEmulator } from './emulation.ts'
 import { type Launch, type PlainRoot, PlainSession, refuseOtherUsers } from './plain-session.ts'
@@ -56,7 +56,7 @@ async function openSession(home: string, program: string, flags: readonly string
   return new PlainSession(await makeWorkspace(home), {
     laying: { as: [], owners: isRoot() ? 'all' : 'one', hasDevices: isRoot() },
     launch: (root, job) => launch(program, flags, root, job),
-    finish: async root => await rm(join(root.scratch, 'container.engine.json'), { force: true }),
+    finish: root => releaseEngines(root.scratch),
   })
 }
 

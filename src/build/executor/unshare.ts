@@ -244,8 +244,9 @@ class UnshareSession implements RunSession {
     const [upperName, workName, ...names] = [upper, work, ...lowers.toReversed(), skeleton].map(name =>
       name.slice(this.directory.length + 1),
     )
-    const userxattr = this.#way.flags.length > 0 || emulated ? 'userxattr,' : ''
-    const options = `${userxattr}redirect_dir=off,metacopy=off,index=off,lowerdir=${names.join(':')},upperdir=${upperName},workdir=${workName}`
+    // What a user namespace allows has no redirects anyway, and refuses to be told so.
+    const features = this.#way.flags.length > 0 || emulated ? 'userxattr' : 'redirect_dir=off,metacopy=off,index=off'
+    const options = `${features},lowerdir=${names.join(':')},upperdir=${upperName},workdir=${workName}`
     return { path, result: upper, operations: target => ['overlay', target, options] }
   }
 
