@@ -78,7 +78,7 @@ class MountPlanner {
           target: this.#target(),
           origin: this.#origin() ?? { from: 'context' },
           source: this.#options.get('source') ?? '/',
-          writable: this.#isOn('readwrite'),
+          writable: !this.#isOn('readonly') && this.#isOn('readwrite'),
         }
       case 'cache': {
         const target = this.#target()
