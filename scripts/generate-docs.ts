@@ -70,10 +70,10 @@ function instructionSection(spec: InstructionSpec): string {
     `### ${spec.kind}`,
     `${sentence(spec.summary)}${spec.support === 'built' ? '' : ' *(parsed, not yet built)*'}`,
     `    ${spec.usage}`,
+    `\`\`\`dockerfile\n${spec.example}\n\`\`\``,
     `Variables are ${spec.expands ? '' : 'not '}expanded${json}.`,
     ...(flags.length === 0 ? [] : [flags.join('\n')]),
     guide(spec.kind),
-    `For example:\n\n\`\`\`dockerfile\n${spec.example}\n\`\`\``,
   ].join('\n\n')
 }
 

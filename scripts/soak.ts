@@ -6,10 +6,11 @@ import { parseArgs } from 'node:util'
 
 const root = join(import.meta.dirname, '..')
 
-/** Name → test files; a minute for the first, the rest takes up to half an hour each. */
+/** Name → test files; up to half an hour each. */
 const suites: Readonly<Record<string, readonly string[]>> = {
   kubefile: ['test/unit/kubefile/properties.test.ts'],
-  kills: ['test/integration/build-storage.test.ts'],
+  kills: ['test/integration/kills.test.ts'],
+  store: ['test/integration/store-processes.test.ts'],
   transport: ['test/integration/fault-proxy.test.ts'],
   installer: ['test/integration/installer-crash.test.ts'],
   power: ['test/e2e/power-cut.test.ts'],
@@ -17,7 +18,7 @@ const suites: Readonly<Record<string, readonly string[]>> = {
 
 const usage = `usage: npm run soak -- [OPTIONS] [SUITE…]
 suites: ${Object.keys(suites).join(', ')}; all of them unless told
-  --times N    so many times as many random cases (kubefile, kills); 20 unless told
+  --times N    N/20 million texts (kubefile), N times as many moments (kills); 20 unless told
   --sample N   so many points of each sweep instead of all of them
   --seed N     the sample with this seed
   --real DIR   power alone, with the k3s release in DIR (named as its tag, upstream's asset names) instead of the stand-in`

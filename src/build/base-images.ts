@@ -1,17 +1,19 @@
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { offlineErrorFor } from '../artifact/fetch.ts'
 import type { LockView } from '../artifact/lock-view.ts'
 import { type Context, withTask } from '../core/context.ts'
-import { type Digest, digestOf } from '../core/digest.ts'
+import { type Digest, digestOf, hexOf } from '../core/digest.ts'
 import { CloudimgError } from '../core/error.ts'
 import { familiarReference, parseReference, type Reference } from '../core/reference.ts'
-import { readFileIfPresent, statIfPresent } from '../io/files.ts'
+import { readFileIfPresent } from '../io/files.ts'
 import { limits } from '../io/limits.ts'
 import { copyImage } from '../oci/copy.ts'
 import { type Descriptor, isIndexType, isManifestType, layerCompression, mediaTypes } from '../oci/descriptor.ts'
 import { imageFor, type PlatformImage, readDocument } from '../oci/document.ts'
 import type { BlobReader, ImageSource } from '../oci/ends.ts'
 import { mergeLayers } from '../oci/layer-reader.ts'
+import { writeStoreFile } from '../oci/store/draft.ts'
 import { blobPath } from '../oci/store/layout.ts'
 import type { Store } from '../oci/store/store.ts'
 import { baseKey } from './plan-build.ts'
@@ -70,7 +72,7 @@ class Images implements BaseImages {
     this.#roots.set(name, resolving)
     const root = await resolving
     const image = await imageFor(this.#reader(ref), root, platform, ctx)
-    await this.#bring(ref, image, ctx)
+    await this.#bring(ref, root.digest, image, ctx)
     refuseStrangeLayers(name, image)
     return { ...image, name, root: root.digest, tree: once(() => this.#readTree(name, image, ctx)) }
   }
@@ -118,6 +120,7 @@ class Images implements BaseImages {
     }
     const bytes = await readDocument(repository, root, ctx)
     await store.write(root, { open: async () => Readable.from([bytes]) }, ctx)
+    await rememberBase(store, root.digest, root.digest)
     return root
   }
 
@@ -134,7 +137,7 @@ class Images implements BaseImages {
     }
   }
 
-  async #bring(ref: Reference, { descriptor, manifest }: PlatformImage, ctx: Context): Promise<void> {
+  async #bring(ref: Reference, root: Digest, { descriptor, manifest }: PlatformImage, ctx: Context): Promise<void> {
     const { store, offline } = this.#options
     const blobs = [descriptor, manifest.config, ...manifest.layers]
     const present = await Promise.all(blobs.map(blob => store.has(blob, ctx)))
@@ -143,6 +146,7 @@ class Images implements BaseImages {
     await withTask(ctx, `image ${familiarReference(ref)}`, () =>
       copyImage(this.#options.openRepository(ref), descriptor.digest, store, undefined, { referrers: false }, ctx),
     )
+    await rememberBase(store, root, descriptor.digest)
   }
 
   async #readTree(name: string, image: PlatformImage, ctx: Context): Promise<BuildTree> {
@@ -151,6 +155,12 @@ class Images implements BaseImages {
       treeOfTars(await mergeLayers(this.#options.store, layers, ctx), storedTars(image)),
     )
   }
+}
+
+/** What was fetched to build on has no name in the store; this keeps it there for the next build (gc, `prune --cache`). */
+async function rememberBase(store: Store, root: Digest, image: Digest): Promise<void> {
+  const path = join(store.layout.cache, 'bases', `${hexOf(image)}.json`)
+  await writeStoreFile(store.layout, path, JSON.stringify({ root, image }))
 }
 
 /** An image's layers with their diff_ids. */
@@ -176,10 +186,9 @@ function once<T>(work: () => Promise<T>): () => Promise<T> {
 
 /** A manifest or index that the pool has by its digest alone. */
 export async function findDocument(store: Store, digest: Digest): Promise<Descriptor | undefined> {
-  const path = blobPath(store.layout, digest)
-  const stats = await statIfPresent(path)
-  if (stats === undefined || stats.size > limits.manifestBytes) return undefined
-  const bytes = await readFileIfPresent(path)
+  const size = await store.sizeOf(digest)
+  if (size === undefined || size > limits.manifestBytes) return undefined
+  const bytes = await readFileIfPresent(blobPath(store.layout, digest))
   if (bytes === undefined || digestOf(bytes) !== digest) return undefined
   const mediaType = mediaTypeOf(bytes)
   const isImage = mediaType !== undefined && (isIndexType(mediaType) || isManifestType(mediaType))

@@ -4,6 +4,7 @@ import type { Store } from '../oci/store/store.ts'
 import { type ImageRequest, parseImageList } from '../workload/image-list.ts'
 import { findManifestImages } from '../workload/manifest-images.ts'
 import { archiveImages } from './known-archive-images.ts'
+import { applicationsPath } from './plan-application.ts'
 import type { BuildTree } from './tree.ts'
 import { contentIdentity, localPath, readTreeText } from './tree-content.ts'
 
@@ -41,7 +42,7 @@ async function findRequests(store: Store, tree: BuildTree, ctx: Context): Promis
   const list = tree.findIgnoringCase('manifests', 'imageList')
   const requests: ImageRequest[] =
     list === undefined ? [] : [...parseImageList(await readTreeText(store, list, ctx), list.path)]
-  for (const file of tree.files('manifests')) {
+  for (const file of [...tree.files('manifests'), ...tree.files(applicationsPath)]) {
     if (/\.ya?ml$/i.test(file.path))
       requests.push(...findManifestImages(await readTreeText(store, file, ctx), file.path))
   }

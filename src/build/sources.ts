@@ -46,7 +46,12 @@ export async function openSources(options: SourcesOptions): Promise<BuildSources
   const before = options.lock.path === undefined ? { entries: [] } : await readLock(options.lock.path)
   const lock = openLock(before, options.lock)
   const mirrors = options.mirrors.map(text => parseMirror(text, process.cwd()))
-  const env: FetchEnvironment = { pool: directoryPool(store.layout.home), lock, mirrors, offline }
+  const env: FetchEnvironment = {
+    pool: directoryPool(store.layout.home, digest => store.keep([digest])),
+    lock,
+    mirrors,
+    offline,
+  }
   return {
     templates: templateLayer(store, options.contextDirectory, env),
     images: openBaseImages({ ...options, lock }),

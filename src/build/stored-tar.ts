@@ -1,11 +1,9 @@
 import type { Context } from '../core/context.ts'
 import type { Digest } from '../core/digest.ts'
 import { streamOf } from '../io/read-file.ts'
-import { statIfPresent } from '../io/files.ts'
 import { type Descriptor, layerCompression, mediaTypes } from '../oci/descriptor.ts'
 import { openLayerTar } from '../oci/layer-reader.ts'
 import type { LeafNode, MergedTree, TreeNode } from '../oci/merged-tree.ts'
-import { blobPath } from '../oci/store/layout.ts'
 import type { Store } from '../oci/store/store.ts'
 import { BuildTree, type StoredTar, type TreeEntry } from './tree.ts'
 
@@ -37,7 +35,7 @@ function plainTar(store: Store, tar: StoredTar, ctx: Context): Promise<Descripto
 
 /** @throws DIGEST_MISMATCH where the layer is not what the image's config says. */
 async function unpacked(store: Store, tar: StoredTar, ctx: Context): Promise<Descriptor> {
-  const size = (await statIfPresent(blobPath(store.layout, tar.diffId)))?.size
+  const size = await store.sizeOf(tar.diffId)
   if (size !== undefined) return { mediaType: mediaTypes.layer, digest: tar.diffId, size }
   const plain = streamOf(await openLayerTar(store, tar.blob, ctx))
   return await store.ingest(plain, mediaTypes.layer, ctx, { digest: tar.diffId })

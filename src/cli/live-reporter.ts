@@ -52,7 +52,8 @@ export class LiveReporter implements Reporter {
 
   #live(): readonly string[] {
     const rows = Math.max(2, (this.#terminal.stderr.rows ?? 24) - 2)
-    const all = this.#tasks.running
+    const { running, overall } = this.#tasks
+    const all = overall === undefined ? running : [...running, overall]
     // The sums stand last and are what people look for: where room is short, parts give way.
     const shown =
       all.length <= rows ? all : [...all.slice(0, rows - 1 - sums(all)), ...all.slice(all.length - sums(all))]

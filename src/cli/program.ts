@@ -12,6 +12,7 @@ import { addKubefileCommands } from './groups/kubefile-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
 import { addRegistryCommands } from './groups/registry-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
+import { addStoreCommands } from './groups/store-commands.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
 import type { Act } from './options.ts'
 import { type GlobalOptions, runSession } from './session.ts'
@@ -55,6 +56,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addBuildCommands(program, act)
   addKubefileCommands(program, act)
   addServeCommand(program, act)
+  addStoreCommands(program, act)
   addDeployCommands(program, act)
   addDoctorCommand(program, act)
   addClusterCommands(program, act)

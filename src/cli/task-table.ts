@@ -19,13 +19,19 @@ export interface RunningTask {
 const windowMs = 5000
 const sampleMs = 250
 
+const emptyTask = { isSum: false, done: 0, total: undefined, unit: 'bytes' } as const
+
 /** The tasks under way, as events tell of them; times in milliseconds. */
 export class TaskTable {
   readonly #tasks = new Map<TaskId, RunningTask>()
   readonly #now: () => number
+  /** All tasks on their own, those that ended included, since nothing was under way. */
+  #overall: RunningTask
+  #ended = { done: 0, total: 0 }
 
   constructor(now: () => number) {
     this.#now = now
+    this.#overall = this.#newOverall()
   }
 
   /** Parts first, in the order of their start; sums after them. */
@@ -34,20 +40,37 @@ export class TaskTable {
     return [...tasks.filter(task => !task.isSum), ...tasks.filter(task => task.isSum)]
   }
 
+  /** The sum of what is under way, where several tasks are and none of them is a sum already. */
+  get overall(): RunningTask | undefined {
+    const alone = this.#alone()
+    return alone.length > 1 && alone.every(task => !task.isSum && task.total !== undefined) ? this.#overall : undefined
+  }
+
+  #alone(): readonly RunningTask[] {
+    return [...this.#tasks.values()].filter(({ parent, unit }) => parent === undefined && unit === 'bytes')
+  }
+
+  #newOverall(): RunningTask {
+    const started = this.#now()
+    return { ...emptyTask, id: 0, title: 'in all', parent: undefined, started, isSum: true, samples: [] }
+  }
+
+  #sumUp(): void {
+    const alone = this.#alone()
+    this.#overall.done = alone.reduce((sum, { done }) => sum + done, this.#ended.done)
+    this.#overall.total = alone.reduce((sum, { total = 0 }) => sum + total, this.#ended.total)
+    this.#sample(this.#overall)
+  }
+
   start(event: Extract<Event, { kind: 'task.start' }>): void {
+    if (this.#tasks.size === 0) {
+      this.#overall = this.#newOverall()
+      this.#ended = { done: 0, total: 0 }
+    }
     const parent = event.parent === undefined ? undefined : this.#tasks.get(event.parent)
     if (parent !== undefined) parent.isSum = true
-    this.#tasks.set(event.id, {
-      id: event.id,
-      title: event.title,
-      parent: event.parent,
-      started: this.#now(),
-      isSum: false,
-      done: 0,
-      total: undefined,
-      unit: 'bytes',
-      samples: [],
-    })
+    const { id, title } = event
+    this.#tasks.set(id, { ...emptyTask, id, title, parent: event.parent, started: this.#now(), samples: [] })
   }
 
   progress(event: Extract<Event, { kind: 'task.progress' }>): RunningTask | undefined {
@@ -57,6 +80,7 @@ export class TaskTable {
     task.unit = event.unit
     if (event.total !== undefined) task.total = event.total
     this.#sample(task)
+    if (task.parent === undefined) this.#sumUp()
     return task
   }
 
@@ -71,6 +95,10 @@ export class TaskTable {
   end(id: TaskId): RunningTask | undefined {
     const task = this.#tasks.get(id)
     this.#tasks.delete(id)
+    if (task?.parent === undefined && task?.unit === 'bytes') {
+      this.#ended.done += task.done
+      this.#ended.total += task.total ?? task.done
+    }
     return task
   }
 

@@ -29,7 +29,8 @@ export function fileError(doing: string, path: string, error: unknown): Cloudimg
       data: { path },
     })
   }
-  return new CloudimgError('FILE_ERROR', `${doing} "${path}": ${why}`, { cause: error, data: { path } })
+  const hint = errno === 'EROFS' ? { hint: 'name a place that can be written; the store lies at CLOUDIMG_HOME' } : {}
+  return new CloudimgError('FILE_ERROR', `${doing} "${path}": ${why}`, { cause: error, data: { path }, ...hint })
 }
 
 /** Runs `work`, turning what Node throws into a FILE_ERROR or DISK_FULL that says what was being done. */

@@ -74,11 +74,24 @@ class HashedFile extends Writable {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#take([chunk]).then(() => done(), done)
+    void this.#answer([chunk], done)
   }
 
   override _writev(chunks: readonly { readonly chunk: Buffer }[], done: (error?: Error | null) => void): void {
-    this.#take(chunks.map(({ chunk }) => chunk)).then(() => done(), done)
+    void this.#answer(
+      chunks.map(({ chunk }) => chunk),
+      done,
+    )
+  }
+
+  async #answer(chunks: readonly Buffer[], done: (error?: Error | null) => void): Promise<void> {
+    let failure: Error | null = null
+    try {
+      await this.#take(chunks)
+    } catch (error) {
+      failure = error instanceof Error ? error : new Error(String(error))
+    }
+    done(failure)
   }
 
   async #take(chunks: readonly Buffer[]): Promise<void> {

@@ -1,5 +1,6 @@
+import { isUtf8 } from 'node:buffer'
 import { Header } from 'tar'
-import { CloudimgError } from '../core/error.ts'
+import { CloudimgError, reasonOf } from '../core/error.ts'
 import { limits } from './limits.ts'
 
 /** The kinds of entry that image layers have. */
@@ -167,6 +168,7 @@ export async function* readTar(source: AsyncIterable<Uint8Array>, what: string):
 async function* readEntries(bytes: ByteQueue, what: string): AsyncGenerator<ReadEntry> {
   let extra: Extensions = {}
   let zeroBlocks = 0
+  let names = 0
   for (let entries = 0; ;) {
     const block = await bytes.take(tarBlock, zeroBlocks > 0)
     if (block === undefined) return
@@ -180,11 +182,12 @@ async function* readEntries(bytes: ByteQueue, what: string): AsyncGenerator<Read
       extra = { ...extra, ...(await readExtension(header, bytes, what)) }
       continue
     }
-    if (++entries > limits.archiveEntries)
-      throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: more than ${limits.archiveEntries} entries`)
-    const entry = toEntry(header, extra, what)
+    if (++entries > limits.archiveEntries) throw unsafe(what, `more than ${limits.archiveEntries} entries`)
+    const entry = toEntry(header, block, extra, what)
     extra = {}
-    if (entry === undefined) continue
+    names += nameBytes(entry)
+    if (names > limits.archiveNameBytes)
+      throw unsafe(what, `its names alone take more than ${limits.archiveNameBytes} bytes`)
     const start = bytes.offset
     let left = entry.size
     yield {
@@ -224,26 +227,49 @@ function isExtension(type: string): boolean {
 }
 
 function decode(block: Buffer, what: string): Header {
-  const header = new Header(block, 0)
-  if (!header.cksumValid)
-    throw new CloudimgError('ARCHIVE_INVALID', `reading ${what}: not a tar archive (a header's checksum is wrong)`)
+  let header: Header
+  try {
+    header = new Header(block, 0)
+  } catch (error) {
+    throw invalid(what, `a header with impossible numbers (${reasonOf(error)})`)
+  }
+  if (!header.cksumValid) throw invalid(what, "not a tar archive (a header's checksum is wrong)")
   return header
 }
 
-async function readExtension(header: Header, bytes: ByteQueue, what: string): Promise<Extensions> {
-  const size = header.size ?? 0
-  if (size > limits.archiveExtensionBytes)
-    throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: an extended header of ${size} bytes`)
-  const body = (await bytes.take(size)) ?? Buffer.alloc(0)
-  await bytes.skip(tarPadding(size).length)
-  if (header.type === 'NextFileHasLongPath') return { path: untilNul(body) }
-  if (header.type === 'NextFileHasLongLinkpath') return { linkpath: untilNul(body) }
-  return header.type === 'GlobalExtendedHeader' ? {} : parsePax(body, what)
+function invalid(what: string, why: string): CloudimgError {
+  return new CloudimgError('ARCHIVE_INVALID', `reading ${what}: ${why}`)
 }
 
-function untilNul(body: Buffer): string {
-  const end = body.indexOf(0)
-  return body.toString('utf8', 0, end < 0 ? body.length : end)
+function unsafe(what: string, why: string): CloudimgError {
+  return new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: ${why}`)
+}
+
+function nameBytes({ path, linkTarget, xattrs }: TarEntry): number {
+  const values = Object.entries(xattrs ?? {}).reduce((sum, [name, value]) => sum + name.length + value.length, 0)
+  return path.length + (linkTarget?.length ?? 0) + values
+}
+
+/** Up to its first NUL. Names that are no UTF-8 would become other names, and two of them one. */
+function decodeName(bytes: Buffer, what: string): string {
+  const nul = bytes.indexOf(0)
+  const text = bytes.toString('utf8', 0, nul < 0 ? bytes.length : nul)
+  if (text.includes('\uFFFD') && !isUtf8(bytes.subarray(0, nul < 0 ? bytes.length : nul)))
+    throw invalid(what, `the name "${text.slice(0, 100)}" is not UTF-8`)
+  return text
+}
+
+async function readExtension(header: Header, bytes: ByteQueue, what: string): Promise<Extensions> {
+  const { size } = header
+  if (size === undefined) throw invalid(what, 'an extended header has no valid size')
+  if (size > limits.archiveExtensionBytes)
+    throw unsafe(what, `an extended header of more than ${limits.archiveExtensionBytes} bytes`)
+  const body = (await bytes.take(size)) ?? Buffer.alloc(0)
+  await bytes.skip(tarPadding(size).length)
+  if (header.type === 'NextFileHasLongPath') return { path: decodeName(body, what) }
+  if (header.type === 'NextFileHasLongLinkpath') return { linkpath: decodeName(body, what) }
+  // Global ones hold for nothing that we take over, as in Go's reader and so in every engine.
+  return header.type === 'GlobalExtendedHeader' ? {} : parsePax(body, what)
 }
 
 function parsePax(body: Buffer, what: string): Extensions {
@@ -259,6 +285,7 @@ function parsePax(body: Buffer, what: string): Extensions {
       !Number.isInteger(length) ||
       length <= 0 ||
       at + length > body.length ||
+      body[at + length - 1] !== 0x0a ||
       equals >= at + length
     ) {
       throw new CloudimgError('ARCHIVE_INVALID', `reading ${what}: a broken PAX header`)
@@ -267,17 +294,36 @@ function parsePax(body: Buffer, what: string): Extensions {
     const value = body.subarray(equals + 1, at + length - 1)
     at += length
     if (key.startsWith('SCHILY.xattr.')) xattrs[key.slice('SCHILY.xattr.'.length)] = Buffer.from(value)
-    else if (key === 'path' || key === 'linkpath') out[key] = value.toString('utf8')
-    else if (key === 'size' || key === 'uid' || key === 'gid' || key === 'mtime')
-      out[key] = Number(value.toString('latin1'))
+    else if (key === 'path' || key === 'linkpath') {
+      if (value.includes(0)) throw unsafe(what, 'a name with a NUL in it')
+      out[key] = decodeName(value, what)
+    } else if (key === 'size' || key === 'uid' || key === 'gid' || key === 'mtime')
+      out[key] = decimal(key, value.toString('latin1'), what)
     else if (key.startsWith('GNU.sparse.'))
       throw new CloudimgError('ARCHIVE_INVALID', `reading ${what}: sparse files are not supported`)
   }
   return Object.keys(xattrs).length === 0 ? out : { ...out, xattrs }
 }
 
-function toEntry(header: Header, extra: Extensions, what: string): TarEntry | undefined {
-  const path = extra.path ?? header.path ?? ''
+// Number() would take hex, blanks and nothing at all; POSIX knows decimals (pax, "Extended Header").
+function decimal(key: string, text: string, what: string): number {
+  if (/^-?\d{1,16}(?:\.\d*)?$/.test(text)) return Number(text)
+  throw invalid(what, `a PAX header with ${key}=${text.slice(0, 40)}`)
+}
+
+// Not node-tar's: it reads on behind a NUL and a line feed. Asked for only where nothing stands for it: tools that write
+// PAX names cut this one in the middle of a letter.
+function plainName(block: Buffer, what: string): string {
+  const name = decodeName(block.subarray(0, 100), what)
+  // The field of POSIX alone: GNU and star have other things there, too.
+  if (block.toString('latin1', 257, 263) !== 'ustar\0') return name
+  const isStar = block.toString('latin1', 508, 512) === 'tar\0'
+  const prefix = decodeName(block.subarray(345, isStar ? 476 : 500), what)
+  return prefix === '' ? name : `${prefix}/${name}`
+}
+
+function toEntry(header: Header, block: Buffer, extra: Extensions, what: string): TarEntry {
+  const path = extra.path ?? plainName(block, what)
   const slash = path.endsWith('/')
   const named = typesByName[header.type]
   if (named === undefined)
@@ -286,26 +332,37 @@ function toEntry(header: Header, extra: Extensions, what: string): TarEntry | un
       `reading ${what}: entry "${path}" has the unsupported type "${header.type}"`,
     )
   const type = named === 'file' && slash ? 'directory' : named
-  const size = type === 'file' ? (extra.size ?? header.size ?? 0) : 0
-  if (!Number.isSafeInteger(size) || size < 0)
-    throw new CloudimgError('ARCHIVE_INVALID', `reading ${what}: entry "${path}" has no valid size`)
-  if (Buffer.byteLength(path) > limits.pathBytes)
-    throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: a path of more than ${limits.pathBytes} bytes`)
-  const link = extra.linkpath ?? header.linkpath
+  const size = type === 'file' ? (extra.size ?? header.size ?? -1) : 0
+  if (!Number.isSafeInteger(size) || size < 0) throw invalid(what, `entry "${path}" has no valid size`)
+  const link = extra.linkpath ?? decodeName(block.subarray(157, 257), what)
+  for (const name of [path, link])
+    if (Buffer.byteLength(name) > limits.pathBytes) throw unsafe(what, `a path of more than ${limits.pathBytes} bytes`)
+  const [uid, gid] = [extra.uid ?? header.uid ?? 0, extra.gid ?? header.gid ?? 0]
+  if (!isOwner(uid) || !isOwner(gid)) throw invalid(what, `entry "${path}" belongs to ${uid}:${gid}, which cannot be`)
+  const mtime = Math.floor(extra.mtime ?? (header.mtime?.getTime() ?? 0) / 1000)
   return {
     type,
     path,
     mode: (header.mode ?? 0o644) & 0o7777,
-    uid: extra.uid ?? header.uid ?? 0,
-    gid: extra.gid ?? header.gid ?? 0,
+    uid,
+    gid,
     size,
-    mtime: Math.floor(extra.mtime ?? (header.mtime?.getTime() ?? 0) / 1000),
-    ...(type === 'symlink' || type === 'hardlink' ? { linkTarget: link ?? '' } : {}),
+    // Beyond what file systems keep; no reason to refuse an image.
+    mtime: Number.isSafeInteger(mtime) ? Math.min(Math.max(mtime, -maxSeconds), maxSeconds) : 0,
+    ...(type === 'symlink' || type === 'hardlink' ? { linkTarget: link } : {}),
     ...(type === 'character-device' || type === 'block-device'
       ? { deviceMajor: header.devmaj ?? 0, deviceMinor: header.devmin ?? 0 }
       : {}),
     ...(extra.xattrs === undefined ? {} : { xattrs: extra.xattrs }),
   }
+}
+
+/** Year 2446, where ext4 ends. */
+const maxSeconds = 15_032_385_535
+
+// The last number of 32 bits stands for "leave it as it is" in chown(2).
+function isOwner(id: number): boolean {
+  return Number.isInteger(id) && id >= 0 && id < 0xffff_ffff
 }
 
 function isZero(block: Buffer): boolean {
@@ -371,7 +428,10 @@ class ByteQueue {
   }
 }
 
-/** Whether a tar may begin with that block: its checksum is right. */
+/** Whether a tar may begin with that block: its checksum is right, whatever else is wrong. */
 export function isTarHeader(block: Buffer): boolean {
-  return block.length === tarBlock && !isZero(block) && new Header(block, 0).cksumValid
+  if (block.length !== tarBlock || isZero(block)) return false
+  const told = Number.parseInt(block.toString('latin1', 148, 156).replace(/^[ \0]+/, ''), 8)
+  const sum = block.reduce((total, byte, at) => total + (at >= 148 && at < 156 ? 0x20 : byte), 0)
+  return told === sum
 }

@@ -9,7 +9,7 @@ export type JsonForm =
 /** Reads `text` from `start` to its end. Only a whole, valid array counts as JSON; `[ -f x ] && y` is for the shell. */
 export function parseJsonStrings(text: string, start: number): JsonForm {
   if (text[start] !== '[') return { kind: 'no-json' }
-  const array = tryParse(text.slice(start))
+  const array = tryParse(withJsonBlanks(text.slice(start)))
   if (!Array.isArray(array)) return { kind: 'no-json' }
   if (!array.every(item => typeof item === 'string')) return { kind: 'other-array' }
   const literals = text.slice(start).matchAll(/"(?:[^"\\]|\\.)*"/g)
@@ -19,6 +19,11 @@ export function parseJsonStrings(text: string, start: number): JsonForm {
     text: array[index] ?? '',
   }))
   return { kind: 'strings', items }
+}
+
+/** A Kubefile has two blanks that JSON does not know; or an array would become one by being printed. */
+function withJsonBlanks(text: string): string {
+  return text.replaceAll(/"(?:[^"\\]|\\.)*"|[\v\f]/g, part => (part.startsWith('"') ? part : ' '))
 }
 
 function tryParse(text: string): unknown {

@@ -45,7 +45,8 @@ class Formatter {
     for (const { name, value } of directives) this.#out.push(`# ${name}=${value}`)
     let next = directives.length
     for (const line of lines) {
-      const first = positionAt(line.text.lines, line.text.offsets[0]!).line - 1
+      const { keyword } = splitHead(line.text.text, 0, this.#lexed.escape)
+      const first = positionAt(line.text.lines, line.text.offsets[keyword.start]!).line - 1
       this.#copyBetween(next, first)
       next = this.#addInstruction(line, first)
     }
@@ -56,8 +57,6 @@ class Formatter {
   #text(): string {
     const out = this.#out
     while (out.at(-1) === '') out.pop()
-    // Without the blank line the comment would be a directive.
-    if (this.#lexed.directives.length === 0 && isDirective(out[0] ?? '')) out.unshift('')
     return out.length === 0 ? '' : `${out.join(this.#eol)}${this.#eol}`
   }
 
@@ -65,6 +64,10 @@ class Formatter {
   #copyBetween(from: number, to: number): void {
     for (const line of this.#physical.slice(from, to)) {
       const text = line.slice(skipBlanks(line, 0))
+      // A continuation of nothing, before the keyword.
+      if (text === this.#lexed.escape) continue
+      // Without a blank line the comment would be a directive.
+      if (this.#out.length === this.#lexed.directives.length && isDirective(text)) this.#out.push('')
       if (text !== '' || (this.#out.length > 0 && this.#out.at(-1) !== '')) this.#out.push(text)
     }
   }
@@ -79,9 +82,13 @@ class Formatter {
     // A continuation into nothing: only at the end of the file.
     const isOpen = this.#source.slice(text.offsets.at(-1)! + 1, lineEnd).trim() !== ''
     const tokens = isOpen ? undefined : this.#tokens(line, 0)
-    this.#out.push(tokens === undefined ? this.#verbatim(first, last) : this.#joined(line, tokens))
-    if (heredocs.size === 0) return last + 1
-    this.#out.push(this.#source.slice(lineEnd, end))
+    const written = tokens === undefined ? this.#verbatim(first, last) : this.#joined(line, tokens)
+    if (heredocs.size === 0) {
+      this.#out.push(written)
+      return last + 1
+    }
+    // One piece with its bodies, which may begin with "#" and are no comments.
+    this.#out.push(`${written}${this.#eol}${this.#source.slice(lineEnd, end)}`)
     return positionAt(text.lines, end).line
   }
 
@@ -125,7 +132,9 @@ class Formatter {
     const count = this.#wordCount(line, spec, words)
     const tokens = words.slice(0, count).map((range, index) => ({
       range,
-      text: caseOf(spec.kind, index, text.slice(range.start, range.end)) ?? this.#raw(line, range),
+      text:
+        (this.#isWhole(line, range) ? caseOf(spec.kind, index, text.slice(range.start, range.end)) : undefined) ??
+        this.#raw(line, range),
     }))
     const start = count === 0 ? rest : (words[count]?.start ?? text.length)
     if (start >= text.length) return tokens
@@ -145,7 +154,9 @@ class Formatter {
     if ((kind === 'ENV' || kind === 'LABEL') && !text.slice(first.start, first.end).includes('=')) return 1
     if (json === 'never') return words.length
     if (parseJsonStrings(text, first.start).kind === 'strings') return 0
-    return second !== undefined && parseJsonStrings(text, second.start).kind === 'strings' ? 1 : words.length
+    const isNamed =
+      second !== undefined && namedArrays.has(kind) && parseJsonStrings(text, second.start).kind === 'strings'
+    return isNamed ? 1 : words.length
   }
 
   /** A JSON array on one line, in one layout. */
@@ -157,7 +168,8 @@ class Formatter {
   }
 
   #isWhole({ text: { offsets } }: LogicalLine, { start, end }: Range): boolean {
-    return offsets[end - 1]! - offsets[start]! === end - 1 - start
+    const [first, last] = [offsets[start] ?? 0, offsets[end - 1] ?? 0]
+    return last - first === end - 1 - start
   }
 
   /** As it stands, with its own continuations; blanks at line ends and blank lines, which mean nothing, are left out. */
@@ -186,6 +198,9 @@ class Formatter {
       .join('')
   }
 }
+
+/** Those that take a name before the array. */
+const namedArrays: ReadonlySet<string> = new Set(['APP', 'CNI', 'CSI', 'APPCMDS'])
 
 /** The spelling of words that are part of the grammar. */
 function caseOf(kind: InstructionSpec['kind'], index: number, word: string): string | undefined {

@@ -7,8 +7,8 @@ import { formatPlatform, normalisePlatform, type Platform, samePlatform } from '
 import { limits } from '../io/limits.ts'
 import { CopySum } from './copy-sum.ts'
 import { type Descriptor, isIndexType, isManifestType, mediaTypes } from './descriptor.ts'
-import { parseIndex, parseManifest, readDocument } from './document.ts'
-import type { ByteRange, ImageSource, ImageTarget, Place } from './ends.ts'
+import { countDocuments, type DocumentCount, parseIndex, parseManifest, readDocument } from './document.ts'
+import type { BlobSource, ByteRange, ImageSource, ImageTarget, Place, Written } from './ends.ts'
 
 export interface CopyOptions {
   /** Only these; all where absent. One gives the plain image manifest, several a smaller index. */
@@ -64,11 +64,17 @@ export async function readSelected(
   ctx: Context,
 ): Promise<Node> {
   return platforms === undefined
-    ? await readGraph(from, root, ctx, 0)
+    ? await readGraph(from, root, ctx, 0, countDocuments(root))
     : await readPlatforms(from, root, platforms, name, ctx)
 }
 
-async function readGraph(from: ImageSource, descriptor: Descriptor, ctx: Context, depth: number): Promise<Node> {
+async function readGraph(
+  from: ImageSource,
+  descriptor: Descriptor,
+  ctx: Context,
+  depth: number,
+  count: DocumentCount,
+): Promise<Node> {
   if (depth > limits.indexDepth)
     throw new CloudimgError(
       'IMAGE_INVALID',
@@ -77,7 +83,8 @@ async function readGraph(from: ImageSource, descriptor: Descriptor, ctx: Context
   const bytes = await readDocument(from, descriptor, ctx)
   if (isIndexType(descriptor.mediaType)) {
     const index = parseIndex(bytes, descriptor.digest)
-    const children = await each(index.manifests, 4, child => readGraph(from, child, ctx, depth + 1))
+    index.manifests.forEach(count)
+    const children = await each(index.manifests, 4, child => readGraph(from, child, ctx, depth + 1, count))
     return { descriptor, bytes, children, blobs: [] }
   }
   if (isManifestType(descriptor.mediaType)) {
@@ -98,11 +105,12 @@ async function readPlatforms(
   name: string,
   ctx: Context,
 ): Promise<Node> {
-  if (!isIndexType(root.mediaType)) return await readGraph(from, root, ctx, 0)
+  const count = countDocuments(root)
+  if (!isIndexType(root.mediaType)) return await readGraph(from, root, ctx, 0, count)
   const bytes = await readDocument(from, root, ctx)
   const index = parseIndex(bytes, root.digest)
   const chosen = platforms.map(platform => findPlatform(index.manifests, platform, name))
-  const children = await each(chosen, 4, child => readGraph(from, child, ctx, 1))
+  const children = await each(chosen, 4, child => readGraph(from, child, ctx, 1, count))
   if (chosen.length === index.manifests.length) return { descriptor: root, bytes, children, blobs: [] }
   if (children.length === 1) return children[0]!
   return documentNode(
@@ -134,7 +142,8 @@ function documentNode(kind: { readonly mediaType: string }, bytes: Buffer, child
 export async function readReferrers(from: ImageSource, graph: Node, ctx: Context): Promise<readonly Node[]> {
   const subjects = [graph, ...graph.children].map(node => node.descriptor.digest)
   const lists = await each(subjects, 4, subject => from.referrers(subject, ctx))
-  return await each(lists.flat(), 4, descriptor => readGraph(from, descriptor, ctx, 1))
+  const count = countDocuments(graph.descriptor)
+  return await each(lists.flat(), 4, descriptor => readGraph(from, descriptor, ctx, 1, count))
 }
 
 export function uniqueBlobs(nodes: readonly Node[]): readonly Descriptor[] {
@@ -156,7 +165,14 @@ async function copyBlobs(
 ): Promise<void> {
   const sum = new CopySum(ctx, options.title, blobs)
   await sum.during(async () => {
-    await each(blobs, options.concurrency ?? 4, blob => copyBlob(from, to, blob, sum, options, ctx))
+    const missing = await to.missing?.(blobs, ctx)
+    await each(blobs, options.concurrency ?? 4, async blob => {
+      await sum.blob(blob, async progress =>
+        missing?.has(blob.digest) === false
+          ? 'present'
+          : await copyBlob(from, to, blob, missing !== undefined, options, progress, ctx),
+      )
+    })
   })
 }
 
@@ -164,20 +180,20 @@ async function copyBlob(
   from: ImageSource,
   to: ImageTarget,
   blob: Descriptor,
-  sum: CopySum,
+  isMissing: boolean,
   options: CopyOptions,
+  progress: (bytes: number) => void,
   ctx: Context,
-): Promise<void> {
-  await sum.blob(blob, async progress => {
-    // What the target hashes itself need not be hashed by the source too: a range is passed on as it comes.
-    const whole = to.verifiesWrites === true ? { offset: 0 } : undefined
-    const place = options.mountFrom?.(blob) ?? from.place
-    const source = {
-      open: (range: ByteRange | undefined = whole) => from.open(blob, ctx, range),
-      ...(place === undefined ? {} : { from: place }),
-    }
-    return await to.write(blob, source, ctx, progress)
-  })
+): Promise<Written> {
+  // What the target hashes itself need not be hashed by the source too: a range is passed on as it comes.
+  const whole = to.verifiesWrites === true ? { offset: 0 } : undefined
+  const place = options.mountFrom?.(blob) ?? from.place
+  const source: BlobSource = {
+    open: (range: ByteRange | undefined = whole) => from.open(blob, ctx, range),
+    ...(place === undefined ? {} : { from: place }),
+    ...(isMissing ? { isMissing } : {}),
+  }
+  return await to.write(blob, source, ctx, progress)
 }
 
 async function writeDocuments(to: ImageTarget, node: Node, ctx: Context): Promise<void> {

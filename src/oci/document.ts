@@ -19,9 +19,20 @@ const descriptor = z.object({
   annotations: strings.nullish().transform(value => value ?? undefined),
   artifactType: z.string().optional(),
 })
+// GHSA-77vh-xpmg-72qh: what is an index to one reader and a manifest to another is neither.
+const manifestShape = {
+  mediaType: z.string().refine(isManifestType, 'not the media type of a manifest').optional(),
+  manifests: z.undefined('an index, too').optional(),
+}
+const indexShape = {
+  mediaType: z.string().refine(isIndexType, 'not the media type of an index').optional(),
+  layers: z.undefined('a manifest, too').optional(),
+  config: z.undefined('a manifest, too').optional(),
+}
+
 const manifestSchema = z.object({
+  ...manifestShape,
   schemaVersion: z.literal(2),
-  mediaType: z.string().optional(),
   artifactType: z.string().optional(),
   config: descriptor,
   layers: z.array(descriptor).max(10_000),
@@ -29,8 +40,8 @@ const manifestSchema = z.object({
   annotations: strings.nullish(),
 })
 const indexSchema = z.object({
+  ...indexShape,
   schemaVersion: z.literal(2),
-  mediaType: z.string().optional(),
   artifactType: z.string().optional(),
   manifests: z.array(descriptor).max(limits.indexEntries),
   subject: descriptor.optional(),
@@ -87,6 +98,20 @@ function parse<T>(bytes: Uint8Array, schema: z.ZodType<T>, what: string): T {
   )
 }
 
+/** To be called for each document below one root. @throws IMAGE_INVALID when they are too many or too much. */
+export type DocumentCount = (document: Descriptor) => void
+
+export function countDocuments(root: Descriptor): DocumentCount {
+  let [seen, bytes] = [0, 0]
+  return ({ size }) => {
+    if (++seen <= limits.documents && (bytes += size) <= limits.documentBytes) return
+    throw new CloudimgError(
+      'IMAGE_INVALID',
+      `reading ${root.digest}: more than ${limits.documents} manifests and indexes below it, or ${limits.documentBytes} bytes of them`,
+    )
+  }
+}
+
 /** An image for one platform: the manifest's descriptor and what it says. */
 export interface PlatformImage {
   readonly descriptor: Descriptor
@@ -101,7 +126,9 @@ export async function listManifests(
   root: Descriptor,
   ctx: Context,
   depth = 0,
+  count = countDocuments(root),
 ): Promise<readonly Descriptor[]> {
+  count(root)
   if (isManifestType(root.mediaType)) return [root]
   if (!isIndexType(root.mediaType))
     throw new CloudimgError('IMAGE_INVALID', `reading ${root.digest}: "${root.mediaType}" is no image`)
@@ -113,7 +140,7 @@ export async function listManifests(
       .filter(
         entry => entry.platform?.os !== 'unknown' && (isIndexType(entry.mediaType) || isManifestType(entry.mediaType)),
       )
-      .map(entry => listManifests(source, entry, ctx, depth + 1)),
+      .map(entry => listManifests(source, entry, ctx, depth + 1, count)),
   )
   return lists.flat()
 }

@@ -26,6 +26,8 @@ export interface BlobSource {
   open(range?: ByteRange): Promise<Readable>
   /** Where the blob lies already: a registry mounts it from there instead of taking an upload. */
   readonly from?: Place
+  /** The target was asked a moment ago and lacks it. */
+  readonly isMissing?: true
 }
 
 /** `resumed`: what an earlier try had left was kept, and the rest written. */
@@ -34,6 +36,8 @@ export type Written = 'written' | 'resumed' | 'present' | 'mounted'
 export interface BlobWriter {
   /** True where `write` itself compares digest and size with what it was told. */
   readonly verifiesWrites?: true
+  /** Which of these it lacks, asked for side by side: for targets to which every question is a journey. */
+  missing?(blobs: readonly Descriptor[], ctx: Context): Promise<ReadonlySet<Digest>>
   /** No-op if present. `progress` is told the bytes written so far. */
   write(expected: Descriptor, source: BlobSource, ctx: Context, progress?: (bytes: number) => void): Promise<Written>
 }

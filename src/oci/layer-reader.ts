@@ -1,7 +1,8 @@
+import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import type { Context } from '../core/context.ts'
+import type { Digest } from '../core/digest.ts'
 import { CloudimgError } from '../core/error.ts'
-import { MiB } from '../core/bytes.ts'
 import { decompress } from '../io/compression.ts'
 import { limits } from '../io/limits.ts'
 import { readTar, type ReadEntry } from '../io/tar.ts'
@@ -37,7 +38,7 @@ export async function* boundedUnpacking(
   packed: number,
   what: string,
 ): AsyncGenerator<Buffer> {
-  const most = Math.min(limits.archiveBytes, 64 * MiB + packed * limits.decompressionRatio)
+  const most = Math.min(limits.archiveBytes, limits.decompressionFreeBytes + packed * limits.decompressionRatio)
   let size = 0
   for await (const chunk of source) {
     size += chunk.length
@@ -55,16 +56,56 @@ export async function readLayer(
   return readTar(await openLayerTar(source, layer, ctx), `layer ${layer.digest}`)
 }
 
-/** The tree of an image's layers, read in order, with where each file's bytes stand. */
+/**
+ * The tree of an image's layers, read in order, with where each file's bytes stand. With `diffIds` the layers are held
+ * against what the image's config says. @throws DIGEST_MISMATCH, UNSAFE_ARCHIVE, IMAGE_INVALID, ARCHIVE_INVALID.
+ */
 export async function mergeLayers(
   source: BlobReader,
   layers: readonly Descriptor[],
   ctx: Context,
+  diffIds?: readonly Digest[],
 ): Promise<MergedTree> {
   const tree = new MergedTree()
-  for (const layer of layers) {
+  if (diffIds !== undefined && diffIds.length !== layers.length)
+    throw new CloudimgError(
+      'IMAGE_INVALID',
+      `reading the layers: ${layers.length} of them, but ${diffIds.length} diff_ids`,
+    )
+  for (const [i, layer] of layers.entries()) {
     tree.beginLayer()
-    for await (const entry of await readLayer(source, layer, ctx)) tree.add(entry, `layer ${layer.digest}`)
+    const what = `layer ${layer.digest}`
+    const plain = await openLayerTar(source, layer, ctx)
+    const checked = diffIds === undefined ? plain : withDiffId(plain, layer, diffIds[i]!, what)
+    for await (const entry of readTar(checked, what)) tree.add(entry, what)
   }
   return tree
+}
+
+/** A plain layer was hashed on its way from the source: its digest is its diff_id. */
+function withDiffId(
+  plain: AsyncIterable<Buffer>,
+  layer: Descriptor,
+  wanted: Digest,
+  what: string,
+): AsyncIterable<Buffer> {
+  if (layerCompression(layer.mediaType) !== 'none') return hashed(plain, wanted, what)
+  if (layer.digest !== wanted) throw diffIdMismatch(what, wanted, layer.digest)
+  return plain
+}
+
+async function* hashed(plain: AsyncIterable<Buffer>, wanted: Digest, what: string): AsyncGenerator<Buffer> {
+  const hash = createHash('sha256')
+  for await (const chunk of plain) {
+    hash.update(chunk)
+    yield chunk
+  }
+  const found: Digest = `sha256:${hash.digest('hex')}`
+  if (found !== wanted) throw diffIdMismatch(what, wanted, found)
+}
+
+function diffIdMismatch(what: string, wanted: Digest, found: Digest): CloudimgError {
+  return new CloudimgError('DIGEST_MISMATCH', `unpacking ${what}: wanted diff_id ${wanted}, found ${found}`, {
+    data: { wanted, found },
+  })
 }

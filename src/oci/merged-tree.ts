@@ -1,4 +1,5 @@
 import { CloudimgError } from '../core/error.ts'
+import { compareBytes } from '../io/files.ts'
 import { limits } from '../io/limits.ts'
 import type { ReadEntry, TarEntry } from '../io/tar.ts'
 
@@ -40,14 +41,20 @@ const maxLinks = 255
  * written which a later layer removes, and no path of the result leads through a symbolic link.
  */
 export class MergedTree {
-  root: DirectoryNode = newDirectory({ mode: 0o755, uid: 0, gid: 0, mtime: 0 }, 0, new Map())
+  root: DirectoryNode = newDirectory(plainAttributes, 0, new Map())
   #layer = -1
   #entry = 0
+  #linkSteps = 0
+  /** The children of directories that this layer has emptied of lower ones: once is enough. */
+  #emptied = new WeakSet<Map<string, TreeNode>>()
+  /** By children of a directory: hard links, which may stand in another layer than what they share. */
+  readonly #linkLayers = new WeakMap<Map<string, TreeNode>, Map<string, number>>()
 
   /** Every entry that follows belongs to the next layer. */
   beginLayer(): void {
     this.#layer++
     this.#entry = 0
+    this.#emptied = new WeakSet()
   }
 
   /** @throws UNSAFE_ARCHIVE for a path that leads outside, IMAGE_INVALID for one that cannot be. */
@@ -56,7 +63,8 @@ export class MergedTree {
     const parts = safeParts(entry.path, what)
     const name = parts.pop()
     if (name === undefined) {
-      if (entry.type === 'directory') this.root = newDirectory(entry, this.#layer, this.root.children)
+      if (entry.type !== 'directory') throw unsafe(what, `a ${entry.type} in the place of the root`)
+      this.root = newDirectory(entry, this.#layer, this.root.children)
       return
     }
     const parent = this.#directory(parts, what)
@@ -71,7 +79,7 @@ export class MergedTree {
       const kept = existing?.type === 'directory' ? existing.children : new Map<string, TreeNode>()
       parent.children.set(name, newDirectory(entry, this.#layer, kept))
     } else if (entry.type === 'hardlink') {
-      const target = this.lookup(safeParts(entry.linkTarget ?? '', what))
+      const target = this.#linked(entry, what)
       if (target === undefined || target.type === 'directory') {
         throw new CloudimgError(
           'IMAGE_INVALID',
@@ -79,6 +87,9 @@ export class MergedTree {
         )
       }
       parent.children.set(name, target)
+      const layers = this.#linkLayers.get(parent.children) ?? new Map<string, number>()
+      this.#linkLayers.set(parent.children, layers.set(name, this.#layer))
+      return
     } else {
       const { type, mode, uid, gid, mtime, size, xattrs, linkTarget, deviceMajor, deviceMinor } = entry
       const place = { layer: this.#layer, entry: index, offset: entry.contentOffset }
@@ -96,55 +107,91 @@ export class MergedTree {
         ...(deviceMajor === undefined ? {} : { deviceMajor, deviceMinor: deviceMinor ?? 0 }),
       })
     }
+    this.#linkLayers.get(parent.children)?.delete(name)
+  }
+
+  // As link(2) does it: links on the way are followed, the last name is not.
+  #linked(entry: ReadEntry, what: string): TreeNode | undefined {
+    const parts = safeParts(entry.linkTarget ?? '', what)
+    const name = parts.pop()
+    const parent = this.#walk(parts, what, false)
+    return name === undefined ? undefined : parent?.children.get(name)
+  }
+
+  #layerOf(parent: DirectoryNode, name: string, node: TreeNode): number {
+    return this.#linkLayers.get(parent.children)?.get(name) ?? node.layer
   }
 
   // Whiteouts speak of lower layers only, wherever in their own layer they stand.
   #hide(parent: DirectoryNode, name: string, what: string): void {
     if (name === '' || name === '.' || name === '..')
       throw new CloudimgError('IMAGE_INVALID', `reading ${what}: a whiteout without a name`)
-    const node = parent.children.get(name)
-    if (node === undefined) return
-    if (node.layer < this.#layer && node.type !== 'directory') parent.children.delete(name)
-    else if (node.type === 'directory') {
-      this.#hideLower(node)
-      if (node.layer < this.#layer && node.children.size === 0) parent.children.delete(name)
-    }
+    this.#hideChild(parent, name)
   }
 
   #hideLower(directory: DirectoryNode): void {
-    for (const [name, node] of directory.children) {
-      if (node.type === 'directory') this.#hideLower(node)
-      if (node.layer < this.#layer && (node.type !== 'directory' || node.children.size === 0))
-        directory.children.delete(name)
-    }
+    if (this.#emptied.has(directory.children)) return
+    this.#emptied.add(directory.children)
+    for (const name of directory.children.keys()) this.#hideChild(directory, name)
+  }
+
+  // A directory below which this layer brings something stays, as one that this layer made: of the lower one nothing is left.
+  #hideChild(parent: DirectoryNode, name: string): void {
+    const node = parent.children.get(name)
+    if (node === undefined) return
+    if (node.type === 'directory') this.#hideLower(node)
+    if (this.#layerOf(parent, name, node) >= this.#layer) return
+    if (node.type === 'directory' && node.children.size > 0)
+      parent.children.set(name, newDirectory(plainAttributes, this.#layer, node.children))
+    else parent.children.delete(name)
   }
 
   /** The directory at a path, links followed inside the tree, missing ones made as tar does. */
   #directory(parts: readonly string[], what: string): DirectoryNode {
-    const queue = [...parts]
+    return this.#walk(parts, what, true)!
+  }
+
+  #walk(parts: readonly string[], what: string, make: boolean): DirectoryNode | undefined {
+    // The next part is the last one here.
+    const queue = parts.toReversed()
     let trail: DirectoryNode[] = [this.root]
     for (let links = 0; queue.length > 0;) {
-      const name = queue.shift()!
+      const name = queue.pop()!
       const here = trail.at(-1)!
       if (name === '..') {
-        if (trail.length > 1) trail = trail.slice(0, -1)
+        if (trail.length > 1) trail.pop()
         continue
       }
       const node = here.children.get(name)
-      if (node?.type === 'directory') trail.push(node)
-      else if (node?.type === 'symlink') {
-        if (++links > maxLinks)
-          throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: "${parts.join('/')}" runs in circles of links`)
+      if (node?.type === 'symlink') {
         const target = node.linkTarget ?? ''
+        const steps = target.split('/').filter(part => part !== '' && part !== '.')
+        if (++links > maxLinks) throw unsafe(what, `"${parts.join('/')}" runs in circles of links`)
+        if ((this.#linkSteps += steps.length) > limits.linkSteps)
+          throw unsafe(what, `more than ${limits.linkSteps} steps through links`)
         if (target.startsWith('/')) trail = [this.root]
-        queue.unshift(...target.split('/').filter(part => part !== '' && part !== '.'))
-      } else {
-        const made = newDirectory({ mode: 0o755, uid: 0, gid: 0, mtime: 0 }, this.#layer, new Map())
-        here.children.set(name, made)
-        trail.push(made)
+        queue.push(...steps.reverse())
+        continue
       }
+      const next = node?.type === 'directory' ? node : make ? this.#make(here, name, node, what) : undefined
+      if (next === undefined) return undefined
+      trail.push(next)
+      if (trail.length > limits.pathParts)
+        throw unsafe(what, `more than ${limits.pathParts} directories in one another`)
     }
     return trail.at(-1)!
+  }
+
+  #make(parent: DirectoryNode, name: string, node: TreeNode | undefined, what: string): DirectoryNode {
+    if (node !== undefined && this.#layerOf(parent, name, node) === this.#layer)
+      throw new CloudimgError(
+        'IMAGE_INVALID',
+        `reading ${what}: something lies below "${name}", which is a ${node.type} of the same layer`,
+      )
+    const made = newDirectory(plainAttributes, this.#layer, new Map())
+    parent.children.set(name, made)
+    this.#linkLayers.get(parent.children)?.delete(name)
+    return made
   }
 
   /** What stands at a path, no link followed. */
@@ -160,14 +207,33 @@ export class MergedTree {
   }
 
   /** Every path with its node, parents before children, names in byte order; the root itself is left out. */
-  *entries(directory: DirectoryNode = this.root, prefix = ''): Generator<readonly [path: string, node: TreeNode]> {
-    const names = [...directory.children.keys()].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
-    for (const name of names) {
-      const node = directory.children.get(name)!
-      yield [prefix + name, node]
-      if (node.type === 'directory') yield* this.entries(node, `${prefix}${name}/`)
+  *entries(): Generator<readonly [path: string, node: TreeNode]> {
+    // The next one is the last here: a tree may be deeper than the stack.
+    const waiting: (readonly [path: string, node: TreeNode])[] = childrenLast(this.root, '')
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      yield next
+      const [path, node] = next
+      if (node.type === 'directory') for (const child of childrenLast(node, `${path}/`)) waiting.push(child)
     }
   }
+}
+
+function childrenLast({ children }: DirectoryNode, prefix: string): (readonly [path: string, node: TreeNode])[] {
+  return sortedNames(children)
+    .reverse()
+    .map(name => [prefix + name, children.get(name)!] as const)
+}
+
+/** Byte order. JavaScript's own order is that, and much quicker, unless a name has letters from above the surrogates. */
+function sortedNames(children: ReadonlyMap<string, TreeNode>): string[] {
+  const names = [...children.keys()]
+  return names.some(name => /[\uD800-\uFFFF]/.test(name)) ? names.sort(compareBytes) : names.sort()
+}
+
+const plainAttributes: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0 }
+
+function unsafe(what: string, why: string): CloudimgError {
+  return new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: ${why}`)
 }
 
 function newDirectory(from: Attributes, layer: number, children: Map<string, TreeNode>): DirectoryNode {
@@ -178,16 +244,15 @@ function newDirectory(from: Attributes, layer: number, children: Map<string, Tre
 /** The parts of an archive's path. A leading slash is dropped as tar does; what leads upward is an attack or a mistake. */
 export function safeParts(path: string, what: string): string[] {
   const parts = path.split('/').filter(part => part !== '' && part !== '.')
-  if (
-    parts.includes('..') ||
-    path.includes('\0') ||
-    parts.some(part => Buffer.byteLength(part) > 255) ||
-    path.length > limits.pathBytes
-  ) {
-    throw new CloudimgError(
-      'UNSAFE_ARCHIVE',
-      `reading ${what}: the path "${path.slice(0, 200).replaceAll('\0', '\\0')}" leads outside or cannot be`,
-    )
-  }
-  return parts
+  const why = parts.includes('..')
+    ? 'leads outside'
+    : path.includes('\0')
+      ? 'has a NUL in it'
+      : parts.some(part => Buffer.byteLength(part) > 255)
+        ? 'has a name of more than 255 bytes'
+        : Buffer.byteLength(path) > limits.pathBytes
+          ? `has more than ${limits.pathBytes} bytes`
+          : undefined
+  if (why === undefined) return parts
+  throw unsafe(what, `the path "${path.slice(0, 200).replaceAll('\0', '\\0')}" ${why}`)
 }

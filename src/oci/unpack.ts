@@ -19,6 +19,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { getuid } from 'node:process'
 import type { Context } from '../core/context.ts'
 import { withTask } from '../core/context.ts'
+import type { Digest } from '../core/digest.ts'
 import { CloudimgError } from '../core/error.ts'
 import { run } from '../io/exec.ts'
 import { lstatIfPresent, withFileErrors } from '../io/files.ts'
@@ -29,14 +30,17 @@ import { type DirectoryNode, type LeafNode, type MergedTree, safeParts, type Tre
 
 /**
  * Writes the tree that the layers make into `directory`, which must be absent or empty. It is made in a private folder
- * beside and renamed when whole. As root owners are set; otherwise all is the caller's, and a warning says so.
- * @throws UNSAFE_ARCHIVE, IMAGE_INVALID, DISK_FULL, FILE_ERROR; USAGE where the directory has content.
+ * beside and renamed when whole. As root owners are set; otherwise all is the caller's, and a warning says so. With
+ * `diffIds` the layers must be what the image's config says.
+ * @throws UNSAFE_ARCHIVE, IMAGE_INVALID, DISK_FULL, FILE_ERROR; DIGEST_MISMATCH;
+ * USAGE where the directory has content.
  */
 export async function unpackLayers(
   source: BlobReader,
   layers: readonly Descriptor[],
   directory: string,
   ctx: Context,
+  diffIds?: readonly Digest[],
 ): Promise<void> {
   const target = resolve(directory)
   await refuseContent(target)
@@ -46,7 +50,7 @@ export async function unpackLayers(
     await mkdir(staging, { mode: 0o700 })
     try {
       await withTask(ctx, `unpacking ${layers.length} layers`, async () => {
-        const tree = await mergeLayers(source, layers, ctx)
+        const tree = await mergeLayers(source, layers, ctx, diffIds)
         await new Unpacker(staging, ctx).write(tree, source, layers)
       })
       if ((await lstatIfPresent(target)) !== undefined) await rmdir(target)
@@ -136,7 +140,10 @@ class Unpacker {
         break
       case 'character-device':
       case 'block-device':
-        if (!this.#owners) return this.#warn('unpack-device', `unpacking "${path}": devices need root, left out`)
+        if (!this.#owners) {
+          this.#written.delete(node)
+          return this.#warn('unpack-device', `unpacking "${path}": devices need root, left out`)
+        }
         await this.#make(
           [
             'mknod',
@@ -165,6 +172,11 @@ class Unpacker {
       return
     }
     for (const [name, value] of Object.entries(node.xattrs ?? {})) {
+      // On a file system that becomes an overlay's layer these would hide files, or show others in their place.
+      if (/^(?:trusted|user)\.overlay\./.test(name)) {
+        this.#warn('unpack-xattr', `unpacking "${path}": the attribute "${name}" is left out`)
+        continue
+      }
       // Node has no call for extended attributes.
       const { code, stderr } = await run(
         ['setfattr', '-n', name, '-v', `0x${value.toString('hex')}`, '--', target],

@@ -1,29 +1,17 @@
-import { spawn } from 'node:child_process'
 import { mkdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import {
-  cloudimg,
-  cloudimgEnvironment,
-  cloudimgFailure,
-  cloudimgJson,
-  type CloudimgPlace,
-  cloudimgProgram,
-  storeOf,
-} from '../support/cloudimg.ts'
+import { cloudimg, cloudimgFailure, cloudimgJson, type CloudimgPlace, storeOf } from '../support/cloudimg.ts'
 import { must } from '../support/command.ts'
 import { type BuildAnswer, buildK3s, type K3sBuild, k3sBuildArgs } from '../support/k3s-build.ts'
-import { noise, seededRandom } from '../support/noise.ts'
+import { noise } from '../support/noise.ts'
 import { makeScratch, type Scratch } from '../support/scratch.ts'
-import { soakFactor } from '../support/soak.ts'
 import { storeFaults, strayFiles } from '../support/store-check.ts'
 import { makeTinyRelease, type TinyRelease } from '../support/tiny-release.ts'
 
 let scratch: Scratch
 let release: TinyRelease
 let good: BuildAnswer
-/** Milliseconds that the good build took. */
-let goodTime: number
 
 const at = (...parts: string[]): string => join(scratch.path, ...parts)
 const settings = (name: string): K3sBuild => ({
@@ -38,9 +26,7 @@ beforeAll(async () => {
   await mkdir(at('context/data'), { recursive: true })
   await writeFile(at('context/data/noise'), noise('context', 6_000_000))
   await writeFile(at('context/data/words'), 'again and again\n'.repeat(200_000))
-  const started = Date.now()
   good = await buildK3s(settings('good'), { home: at('good-home') })
-  goodTime = Date.now() - started
 })
 afterAll(async () => {
   await scratch[Symbol.asyncDispose]()
@@ -85,35 +71,6 @@ describe('a full disk', () => {
     await enlarge('unpacking')
     await cloudimgJson(args, place)
     await must(['umount', at('unpacking')])
-  })
-})
-
-describe('a build that is killed', () => {
-  const random = seededRandom(20_240_608)
-  const count = 10 * (soakFactor ?? 1)
-  const moments = Array.from({ length: count }, (_, index) => [index, (index + random()) / count] as const)
-
-  it.each(moments)('at moment %i leaves a sound store, and the next one gives the same', async (index, share) => {
-    const place = { home: at(`killed-${index}`) }
-    await mkdir(place.home)
-    const child = spawn(
-      cloudimgProgram[0]!,
-      [...cloudimgProgram.slice(1), ...(await k3sBuildArgs(settings(`killed-${index}-build`)))],
-      {
-        env: cloudimgEnvironment(place),
-        stdio: 'ignore',
-      },
-    )
-    const ended = new Promise(resolve => child.once('exit', resolve))
-    // Loading the program takes a good part; what matters comes after it.
-    const kill = setTimeout(() => child.kill('SIGKILL'), goodTime * (0.2 + 0.8 * share))
-    await ended
-    clearTimeout(kill)
-    await mkdir(join(storeOf(place), 'blobs/sha256'), { recursive: true })
-    for (const folder of ['recipes', 'refs']) await mkdir(join(storeOf(place), folder), { recursive: true })
-    expect(await storeFaults(storeOf(place))).toEqual([])
-    await expectGood(`killed-${index}-build`, place)
-    await rm(place.home, { recursive: true })
   })
 })
 

@@ -34,6 +34,8 @@ const files: Readonly<Record<string, string>> = {
   'bin/k3s': '#!/bin/sh\n# a stand-in\n',
   'nginx.yaml': 'apiVersion: v1\nkind: Namespace\nmetadata: { name: nginx }\n',
   'calico.yaml': 'apiVersion: v1\nkind: Namespace\nmetadata: { name: calico }\n',
+  'pod.yaml':
+    'apiVersion: v1\nkind: Pod\nmetadata: { name: p }\nspec: { containers: [{ name: p, image: registry.test/app:1 }] }\n',
   'longhorn.yaml': 'apiVersion: v1\nkind: Namespace\nmetadata: { name: longhorn }\n',
 }
 
@@ -163,6 +165,11 @@ describe("sealer's words", () => {
       applications: [{ name: 'web', type: 'kube', files: ['nginx.yaml'], env: {} }],
       launch: { applications: ['web'], commands: [] },
     })
+  })
+
+  it('have their images sealed, or are refused', async () => {
+    const lines = ['FROM scratch', 'COPY bin/ bin/', 'APP pod local://pod.yaml', '']
+    await expect(build(lines.join('\n'))).rejects.toThrow(/registry\.test\/app:1|asks a registry/)
   })
 
   it('take no second CMD once the tree is a cluster image', async () => {

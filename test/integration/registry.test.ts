@@ -166,7 +166,7 @@ describe('docker-registry with TLS and passwords', () => {
       { cert: cert!, key: key!, ca: ca!, requestCert: true, rejectUnauthorized: false },
       (request, response) => {
         const peer = (request.socket as TLSSocket).getPeerCertificate()
-        server.shown.push(`${request.url} ${peer.subject?.CN ?? 'nobody'}`)
+        server.shown.push(`${request.url} ${String(peer.subject?.CN ?? 'nobody')}`)
         if (request.url === '/away') response.writeHead(307, { location: `https://localhost:${port()}/there` }).end()
         else response.end()
       },

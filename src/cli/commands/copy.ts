@@ -9,7 +9,7 @@ import type { Session } from '../session.ts'
 
 export interface CopyFlags {
   readonly platforms: readonly Platform[] | undefined
-  readonly insecure: boolean
+  readonly insecure?: boolean
   readonly concurrency: number | undefined
   readonly allTags?: boolean
   readonly referrers: boolean

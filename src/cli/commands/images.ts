@@ -1,6 +1,7 @@
 import type { Context } from '../../core/context.ts'
 import { formatBytes } from '../../core/bytes.ts'
 import { shortDigest } from '../../core/digest.ts'
+import { isCloudimgError } from '../../core/error.ts'
 import { formatPlatform } from '../../core/platform.ts'
 import { familiarReference, parseReference } from '../../core/reference.ts'
 import { listManifests, readImage } from '../../oci/document.ts'
@@ -16,12 +17,14 @@ interface ImageRow {
   /** Bytes of all layers, each counted once. */
   readonly size: number
   readonly runtime?: string
+  /** Why the image cannot be read; all else but its name is unknown then. */
+  readonly broken?: string
 }
 
 /** `cloudimg images`: what is in the local store. */
 export async function images(session: Session): Promise<void> {
   const store = await session.store()
-  const rows = await Promise.all((await store.refs()).map(ref => describe(store, ref, session.ctx)))
+  const rows = await Promise.all((await store.refs()).map(ref => describeOrTell(store, ref, session.ctx)))
   session.answer({ images: rows }, () =>
     session.quiet
       ? rows.map(row => row.digest).join('\n')
@@ -31,11 +34,22 @@ export async function images(session: Session): Promise<void> {
             row.name,
             shortDigest(row.digest as `sha256:${string}`),
             row.runtime ?? '-',
-            row.platforms.join(','),
-            formatBytes(row.size),
+            row.broken === undefined ? row.platforms.join(',') : 'broken: see cloudimg fsck',
+            row.broken === undefined ? formatBytes(row.size) : '-',
           ]),
         ),
   )
+}
+
+/** One image that cannot be read is no reason not to show the others. */
+async function describeOrTell(store: Store, ref: StoredRef, ctx: Context): Promise<ImageRow> {
+  try {
+    return await describe(store, ref, ctx)
+  } catch (error) {
+    if (!isCloudimgError(error) || ctx.signal.aborted) throw error
+    const name = familiarReference(parseReference(ref.name))
+    return { name, digest: ref.target.digest, platforms: [], size: 0, broken: error.message }
+  }
 }
 
 async function describe(store: Store, ref: StoredRef, ctx: Context): Promise<ImageRow> {

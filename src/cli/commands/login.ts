@@ -21,8 +21,8 @@ export async function login(session: Session, registry: string, flags: LoginFlag
       ? await readSecretFromStdin(terminal, '--password-stdin')
       : await askSecret(terminal, `Password for ${username} at ${host}`, '--password-stdin')
   const credential = { kind: 'basic', username, password } as const
-  const { isInsecure } = await remoteAccess(session, flags.insecure)
-  await checkLogin(host, credential, { insecure: isInsecure(host) }, ctx)
+  const access = await remoteAccess(session, flags.insecure)
+  await checkLogin(host, credential, { insecure: access.isInsecure(host) }, ctx)
   const saved = await saveCredential(host, credential, ctx)
   if (saved.plain) {
     ctx.events({

@@ -1,5 +1,6 @@
 import { serveRegistry } from '../../oci/serve/serve.ts'
 import { serveStore } from '../../oci/serve/store-adapter.ts'
+import { openStore } from '../../oci/store/store.ts'
 import type { Session } from '../session.ts'
 
 export interface ServeFlags {
@@ -8,11 +9,15 @@ export interface ServeFlags {
   readonly readOnly: boolean
 }
 
+/** A client that pushes has named what it pushed after this, or gc may have it. */
+const pushMs = 60 * 60_000
+
 /** `cloudimg serve`: the local store as a registry, until it is interrupted. */
 export async function serve(session: Session, flags: ServeFlags): Promise<void> {
   const { ctx } = session
+  const store = await openStore((await session.store()).layout.home, { forgetMs: pushMs })
   const registry = await serveRegistry({
-    store: serveStore(await session.store()),
+    store: serveStore(store),
     host: flags.host,
     port: flags.port,
     readOnly: flags.readOnly,

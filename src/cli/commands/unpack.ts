@@ -15,7 +15,7 @@ export async function unpack(
   const store = await session.store()
   const { ref, descriptor } = await findImage(store, reference, session.ctx)
   const image = await imageFor(store, descriptor, platform, session.ctx)
-  await unpackLayers(store, image.manifest.layers, directory, session.ctx)
+  await unpackLayers(store, image.manifest.layers, directory, session.ctx, image.config.rootfs.diff_ids)
   session.answer(
     { name: familiarReference(ref), platform: formatPlatform(platform), digest: image.descriptor.digest, directory },
     `unpacked ${familiarReference(ref)} (${formatPlatform(platform)}) into ${directory}`,

@@ -43,7 +43,6 @@ function addCopy(program: Command, act: Act): void {
         (await import('../commands/copy.ts')).copy(session, from, to, {
           ...flags,
           platforms: parsePlatforms(flags.platform),
-          insecure: flags.insecure === true,
         }),
       ),
     )

@@ -1,6 +1,6 @@
 import { isCloudimgError } from '../../core/error.ts'
 import { formatReference, parseReference, type Reference } from '../../core/reference.ts'
-import { type Base, type Kubefile, spanInWord, type Word, findFlag } from '../ast.ts'
+import { type Base, findFlag, type Instruction, type Kubefile, type Run, spanInWord, type Word } from '../ast.ts'
 import { isTemplatePath, rootfsTemplate } from '../base-template.ts'
 import { explainK3sVersion } from '../k3s-version.ts'
 import { unquoteWord } from '../words.ts'
@@ -73,16 +73,7 @@ export const imageRules: readonly LintRule[] = [
     summary: 'a k3s version lacks its +k3sN',
     fixes: true,
     guard: true,
-    check: ({ kubefile }) =>
-      placedInstructions(kubefile).flatMap(({ instruction }) => {
-        if (instruction.kind === 'BASE') return checkBaseVersion(instruction)
-        if (instruction.kind !== 'RUN') return []
-        const { command } = instruction
-        if (command.form === 'exec') return []
-        return checkScript(
-          command.form === 'shell' ? command.script : { text: command.heredoc.body, span: command.heredoc.bodySpan },
-        )
-      }),
+    check: checkVersions,
   },
   {
     id: 'base-without-version',
@@ -176,6 +167,61 @@ function checkRedundantPlatform({ kubefile }: LintSubject): readonly Finding[] {
     const fix = [{ start: start.offset, end: end.offset + blanks, text: '' }]
     return [{ message: 'this is the platform without the flag too', span: flag.span, hint: 'leave the flag out', fix }]
   })
+}
+
+function checkVersions({ kubefile }: LintSubject): readonly Finding[] {
+  const placed = placedInstructions(kubefile).map(({ instruction }) => instruction)
+  const names = new Set(['INSTALL_K3S_VERSION', ...placed.flatMap(versionVariable)])
+  return [...kubefile.globalArgs, ...placed].flatMap((instruction): readonly Finding[] => {
+    switch (instruction.kind) {
+      case 'BASE':
+        return checkBaseVersion(instruction)
+      case 'ARG':
+      case 'ENV':
+        return instruction.pairs.flatMap(({ key, value }) => (names.has(key.text) ? checkDefault(value) : []))
+      case 'RUN':
+        return checkScript(scriptOf(instruction))
+      default:
+        return []
+    }
+  })
+}
+
+/** The variable that says which k3s BASE lays down. */
+function versionVariable(instruction: Instruction): readonly string[] {
+  if (instruction.kind !== 'BASE' || instruction.template.text !== 'k3s') return []
+  return (
+    /^\$(?:(\w+)|\{(\w+)\})$/
+      .exec(instruction.version?.text ?? '')
+      ?.slice(1)
+      .filter(Boolean) ?? []
+  )
+}
+
+/** A warning: --build-arg may give another value. */
+function checkDefault(value: Word | undefined): readonly Finding[] {
+  const why = value === undefined || value.text.includes('$') ? undefined : explainK3sVersion(value.text)
+  if (value === undefined || why === undefined) return []
+  return [
+    {
+      ...why,
+      severity: 'warning',
+      span: value.span,
+      fix: why.meant === undefined ? undefined : replaceWord(value, why.meant),
+    },
+  ]
+}
+
+function scriptOf({ command }: Run): Word {
+  switch (command.form) {
+    case 'shell':
+      return command.script
+    case 'heredoc':
+      return { text: command.heredoc.body, span: command.heredoc.bodySpan }
+    case 'exec':
+      // What a shell is given stands last.
+      return command.argv.at(-1)!
+  }
 }
 
 const installVersion = /\bINSTALL_K3S_VERSION=["']?(v?\d+\.\d+\.\d+[\w.+-]*)/g

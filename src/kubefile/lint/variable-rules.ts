@@ -211,7 +211,7 @@ function checkSecret(instruction: Instruction): readonly Finding[] {
   return instruction.pairs
     .filter(({ key }) => isSecretName(key.text))
     .map(({ key }) => ({
-      message: `"${key.text}" looks like a secret, and ${kind === 'ARG' ? 'history' : 'the image'} shows its value to everybody`,
+      message: `"${key.text}" looks like a secret, and ${kind === 'ARG' ? 'the Kubefile or a layer may show it' : 'the image shows its value to everybody'}`,
       span: key.span,
       hint:
         kind === 'ARG'

@@ -100,7 +100,7 @@ async function* unpacked(input: Readable, what: string): AsyncGenerator<Buffer> 
   const { compression, body } = await detectCompression(counted(input))
   for await (const chunk of decompress(body, compression, what)) {
     written += chunk.length
-    const allowed = Math.min(limits.archiveBytes, 64 * MiB + read * limits.decompressionRatio)
+    const allowed = Math.min(limits.archiveBytes, limits.decompressionFreeBytes + read * limits.decompressionRatio)
     if (written > allowed) throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: it unpacks to too many bytes`)
     yield chunk
   }
@@ -128,7 +128,10 @@ async function indexTar(file: string, what: string, ctx: Context): Promise<Reado
     for await (const entry of readTar(source, what)) {
       ctx.signal.throwIfAborted()
       const path = normalise(entry.path)
-      if (path === undefined) continue
+      if (path === undefined)
+        throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: the path "${entry.path}" leads outside`)
+      if (files.has(path) && documents.has(path))
+        throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: "${path}" is in it twice`)
       if (entry.type === 'file') files.set(path, { file, offset: entry.contentOffset, size: entry.size })
       if (entry.type === 'hardlink') links.set(path, normalise(entry.linkTarget ?? '') ?? '')
       // docker's older archives share a layer by a link to the other one's file.
@@ -145,10 +148,13 @@ async function indexTar(file: string, what: string, ctx: Context): Promise<Reado
   return files
 }
 
-/** Undefined for a path that leads outside; it names nothing that we look for. */
+/** Read by others too: two of a name are two archives, depending on who reads. */
+const documents: ReadonlySet<string> = new Set(['index.json', 'manifest.json', 'oci-layout'])
+
+/** Undefined for a path that leads outside. Nothing is unpacked here; but who wrote that meant no good. */
 function normalise(path: string): string | undefined {
   const plain = posix.normalize(path).replace(/\/$/, '')
-  return plain.startsWith('../') || plain === '..' || plain.startsWith('/') ? undefined : plain
+  return plain.startsWith('../') || plain === '..' ? undefined : plain.replace(/^\/+/, '')
 }
 
 function follow(

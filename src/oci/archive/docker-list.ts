@@ -1,4 +1,3 @@
-import { MiB } from '../../core/bytes.ts'
 import type { Context } from '../../core/context.ts'
 import { type Digest, hexOf } from '../../core/digest.ts'
 import { each } from '../../core/each.ts'
@@ -69,7 +68,7 @@ async function unpackedSize(reader: BlobReader, layer: Descriptor, ctx: Context)
 /** The tar inside a zstd layer. @throws UNSAFE_ARCHIVE where it is out of all proportion. */
 export async function* unpackLayer(reader: BlobReader, layer: Descriptor, ctx: Context): AsyncGenerator<Buffer> {
   const what = `layer ${layer.digest}`
-  const allowed = 64 * MiB + layer.size * limits.decompressionRatio
+  const allowed = limits.decompressionFreeBytes + layer.size * limits.decompressionRatio
   let size = 0
   for await (const chunk of zstdDecode(await reader.open(layer, ctx), what)) {
     size += chunk.length

@@ -7,7 +7,7 @@ export type Side = 'source' | 'target'
 
 /** Statuses after which the same request may succeed a moment later. */
 export function retryableStatus(status: number): boolean {
-  return status === 408 || status === 425 || status === 429 || (status >= 500 && status !== 501 && status !== 505)
+  return status === 408 || status === 425 || status === 429 || (status >= 500 && ![501, 505, 507].includes(status))
 }
 
 /** An entry of a registry's error body (distribution-spec 1.1, "Error Codes"). */

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import type { Context } from '../../core/context.ts'
 import { type Digest, isDigest } from '../../core/digest.ts'
+import { each } from '../../core/each.ts'
 import { CloudimgError } from '../../core/error.ts'
 import type { Reference } from '../../core/reference.ts'
 import { MiB } from '../../core/bytes.ts'
@@ -66,6 +67,9 @@ export function remoteRepository(ref: Reference, options: RemoteOptions): Remote
   return new Repository(ref, registryClient(ref.registry, options), options.chunkBytes ?? 32 * MiB)
 }
 
+/** They are small, and what they cost is the way there and back. */
+const questionsAtOnce = 16
+
 /** Documents kept at hand for `tag` and for a second reading: few and small. */
 const keptDocuments = 64
 
@@ -91,6 +95,13 @@ class Repository implements RemoteRepository {
   async has(blob: Descriptor, ctx: Context): Promise<boolean> {
     if (isDocument(blob)) return await this.#hasDocument(blob, 'source', ctx)
     return await hasBlob(this.#client, this.#repository, blob, 'source', ctx)
+  }
+
+  async missing(blobs: readonly Descriptor[], ctx: Context): Promise<ReadonlySet<Digest>> {
+    const there = await each(blobs, questionsAtOnce, blob =>
+      hasBlob(this.#client, this.#repository, blob, 'target', ctx),
+    )
+    return new Set(blobs.filter((_, i) => !there[i]).map(({ digest }) => digest))
   }
 
   async #hasDocument(blob: Descriptor, side: Side, ctx: Context): Promise<boolean> {

@@ -13,7 +13,7 @@ import { closingUrl, bodyOf, doingOf, type Session, sessionOf, type Upload, uplo
  * broke is taken up behind the bytes that the registry kept of it.
  */
 export async function upload(upload: Upload, ctx: Context): Promise<Written> {
-  if (await hasBlob(upload.client, upload.repository, upload.blob, 'target', ctx)) return 'present'
+  if (upload.source.isMissing !== true && (await isThere(upload, ctx))) return 'present'
   const mounted = await mount(upload, ctx)
   if (mounted === 'mounted') return 'mounted'
   const state: State = { opened: mounted, broken: undefined, cuts: 0 }
@@ -25,6 +25,10 @@ export async function upload(upload: Upload, ctx: Context): Promise<Written> {
   }
   upload.progress(upload.blob.size)
   return 'written'
+}
+
+function isThere({ client, repository, blob }: Upload, ctx: Context): Promise<boolean> {
+  return hasBlob(client, repository, blob, 'target', ctx)
 }
 
 /** What one try leaves to the next. */
@@ -40,7 +44,7 @@ async function attempt(upload: Upload, state: State, ctx: Context): Promise<void
   let kept: Kept | undefined
   if (state.broken !== undefined) {
     // What was cut may have been nothing but the answer.
-    if (await hasBlob(upload.client, upload.repository, upload.blob, 'target', ctx)) return
+    if (await isThere(upload, ctx)) return
     kept = await findKept(upload, state.broken, ctx)
     if (kept === undefined) await cancelSession(upload, state.broken, ctx)
     state.broken = undefined

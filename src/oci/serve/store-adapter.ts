@@ -2,10 +2,8 @@ import type { Context } from '../../core/context.ts'
 import type { Digest } from '../../core/digest.ts'
 import { isCloudimgError } from '../../core/error.ts'
 import { parseReference, type Reference } from '../../core/reference.ts'
-import { compareBytes, readFileIfPresent, statIfPresent } from '../../io/files.ts'
+import { compareBytes } from '../../io/files.ts'
 import type { Descriptor } from '../descriptor.ts'
-import { blobPath, recipePath } from '../store/layout.ts'
-import { parseRecipe } from '../store/recipe.ts'
 import type { Store } from '../store/store.ts'
 import type { ServedName, ServeStore } from './serve-store.ts'
 
@@ -16,7 +14,7 @@ import type { ServedName, ServeStore } from './serve-store.ts'
  */
 export function serveStore(store: Store): ServeStore {
   return {
-    sizeOf: digest => sizeOf(store, digest),
+    sizeOf: digest => store.sizeOf(digest),
     open: async (digest, size, ctx, range) => await store.open(blob(digest, size), ctx, range),
     ingest: async (body, expected, ctx) => await store.ingest(body, blobType, ctx, expected),
     resolve: (name, tag, ctx) => resolve(store, name, tag, ctx),
@@ -33,15 +31,6 @@ const blobType = 'application/octet-stream'
 
 function blob(digest: Digest, size: number): Descriptor {
   return { mediaType: blobType, digest, size }
-}
-
-// The store answers for a size only; a client of a registry asks by digest alone.
-async function sizeOf(store: Store, digest: Digest): Promise<number | undefined> {
-  const file = await statIfPresent(blobPath(store.layout, digest))
-  if (file !== undefined) return file.size
-  const path = recipePath(store.layout, digest)
-  const recipe = await readFileIfPresent(path)
-  return recipe === undefined ? undefined : parseRecipe(recipe.toString('utf8'), path).size
 }
 
 /** The full names that a served name may stand for, the nearest first. */

@@ -18,6 +18,12 @@ export interface StoreLayout {
   readonly cache: string
   readonly downloads: string
   readonly temporary: string
+  /** What running processes rely on: a file of each. */
+  readonly leases: string
+  /** A file of each process that removes blobs right now. */
+  readonly sweeps: string
+  /** What fsck took out of the way. */
+  readonly quarantine: string
 }
 
 export function storeLayout(home: string): StoreLayout {
@@ -29,6 +35,9 @@ export function storeLayout(home: string): StoreLayout {
     cache: join(home, 'cache'),
     downloads: join(home, 'downloads'),
     temporary: join(home, 'tmp'),
+    leases: join(home, 'leases'),
+    sweeps: join(home, 'sweeps'),
+    quarantine: join(home, 'quarantine'),
   }
 }
 

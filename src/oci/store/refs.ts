@@ -1,10 +1,10 @@
 import { readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { isDigest } from '../../core/digest.ts'
 import { parseJson } from '../../core/json.ts'
 import { CloudimgError } from '../../core/error.ts'
-import { compareBytes, readFileIfPresent, statIfPresent, withFileErrors } from '../../io/files.ts'
+import { compareBytes, readFileIfPresent, statIfPresent, syncDirectory, withFileErrors } from '../../io/files.ts'
 import type { Descriptor } from '../descriptor.ts'
 import { writeStoreFile } from './draft.ts'
 import type { StoreLayout } from './layout.ts'
@@ -43,7 +43,11 @@ export async function writeRef(layout: StoreLayout, path: string, name: string, 
 /** False where there was no such name. */
 export async function removeRef(path: string): Promise<boolean> {
   if ((await statIfPresent(path)) === undefined) return false
-  await withFileErrors('removing', path, () => rm(path, { force: true }))
+  // For good, before gc takes the bytes away: a crash must not bring back a name that leads nowhere.
+  await withFileErrors('removing', path, async () => {
+    await rm(path, { force: true })
+    await syncDirectory(dirname(path))
+  })
   return true
 }
 

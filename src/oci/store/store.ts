@@ -2,7 +2,7 @@ import { mkdir, open, rename, rm } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import type { Context } from '../../core/context.ts'
 import { type Digest, digestOf } from '../../core/digest.ts'
-import { CloudimgError } from '../../core/error.ts'
+import { CloudimgError, isCloudimgError } from '../../core/error.ts'
 import { formatReference, parseReference, type Reference } from '../../core/reference.ts'
 import { fileError, readFileIfPresent, statIfPresent, syncDirectory, withFileErrors } from '../../io/files.ts'
 import { type Expected, verifying } from '../../io/hash.ts'
@@ -13,6 +13,7 @@ import type { BlobSource, ByteRange, ImageSource, ImageTarget, Written } from '.
 import { clearAbandoned } from './abandoned.ts'
 import { readRelation, type Relation } from '../relation.ts'
 import { draftPath, writeStoreFile } from './draft.ts'
+import { Lease } from './lease.ts'
 import { blobPath, recipePath, refPath, type StoreLayout, storeLayout } from './layout.ts'
 import { cutSegments, formatRecipe, parseRecipe, type Recipe, type Segment } from './recipe.ts'
 import { listReferrers, writeReferrer } from './referrers.ts'
@@ -43,14 +44,25 @@ export interface Store extends ImageSource, ImageTarget {
   /** A layer as the sum of parts of blobs; the caller has hashed it. */
   putRecipe(digest: Digest, recipe: Recipe): Promise<void>
   read(blob: Descriptor, maxBytes: number, ctx: Context): Promise<Buffer>
+  /** Of a blob or layer that is known by its digest alone; undefined where it is not there. */
+  sizeOf(digest: Digest): Promise<number | undefined>
+  /** Keeps gc away from these for as long as this process runs, whether they are here already or come later. */
+  keep(digests: readonly Digest[]): Promise<void>
+  /** Ends that; the process's end does it too. */
+  close(): void
   refs(): Promise<readonly StoredRef[]>
   untag(name: Reference): Promise<boolean>
   /** `write` does this by itself for what it is given; `ingest` and `put` do not. */
   addReferrer(relation: Relation): Promise<void>
 }
 
+export interface OpenStoreOptions {
+  /** For processes that run for ever: after how long what they used is no longer kept from gc; never unless told. */
+  readonly forgetMs?: number
+}
+
 /** Opens the store below `home`, making its folders. @throws FILE_ERROR where that cannot be. */
-export async function openStore(home: string): Promise<Store> {
+export async function openStore(home: string, options: OpenStoreOptions = {}): Promise<Store> {
   const layout = storeLayout(home)
   await withFileErrors('opening the store', home, async () => {
     for (const folder of [
@@ -64,20 +76,43 @@ export async function openStore(home: string): Promise<Store> {
       await mkdir(folder, { recursive: true })
     }
   })
-  return new LocalStore(layout)
+  return new LocalStore(layout, options.forgetMs)
 }
 
 class LocalStore implements Store {
   readonly verifiesWrites = true
   readonly layout: StoreLayout
+  readonly #lease: Lease
   #cleared: Promise<void> | undefined
 
-  constructor(layout: StoreLayout) {
+  constructor(layout: StoreLayout, forgetMs?: number) {
     this.layout = layout
+    this.#lease = new Lease(layout, forgetMs)
+  }
+
+  async keep(digests: readonly Digest[]): Promise<void> {
+    await this.#lease.pin(digests)
+  }
+
+  close(): void {
+    this.#lease.close()
+  }
+
+  // Reading works on a full disk too, where nothing can be written down.
+  async #keepReading(digest: Digest): Promise<void> {
+    await this.#lease.pin([digest]).catch((error: unknown) => {
+      if (!isCloudimgError(error, 'DISK_FULL')) throw error
+    })
   }
 
   async has(blob: Descriptor): Promise<boolean> {
+    await this.keep([blob.digest])
     return (await this.#locate(blob)) !== undefined
+  }
+
+  async sizeOf(digest: Digest): Promise<number | undefined> {
+    await this.#keepReading(digest)
+    return (await statIfPresent(blobPath(this.layout, digest)))?.size ?? (await this.#recipe(digest))?.size
   }
 
   // A blob of another size than its descriptor's is no blob of ours: a torn disk, and it is written again.
@@ -101,6 +136,7 @@ class LocalStore implements Store {
   }
 
   async open(blob: Descriptor, _ctx: Context, range?: ByteRange): Promise<Readable> {
+    await this.#keepReading(blob.digest)
     const found = await this.#locate(blob)
     if (found === undefined) throw new CloudimgError('IMAGE_NOT_FOUND', `opening blob ${blob.digest}: not in the store`)
     const bytes =
@@ -170,6 +206,7 @@ class LocalStore implements Store {
 
   async put(bytes: Uint8Array, mediaType: string): Promise<Descriptor> {
     const digest = digestOf(bytes)
+    await this.keep([digest])
     const path = blobPath(this.layout, digest)
     if ((await statIfPresent(path))?.size !== bytes.length) await writeStoreFile(this.layout, path, bytes)
     return { mediaType, digest, size: bytes.length }
@@ -184,12 +221,17 @@ class LocalStore implements Store {
     })
     return {
       path,
-      commit: digest => withFileErrors('keeping blob', path, () => this.#commit(path, digest)),
+      commit: digest =>
+        withFileErrors('keeping blob', path, () => this.#commit(path, digest)).catch(async (error: unknown) => {
+          await rm(path, { force: true })
+          throw error
+        }),
       discard: () => rm(path, { force: true }),
     }
   }
 
   async #commit(path: string, digest: Digest): Promise<void> {
+    await this.keep([digest])
     const handle = await open(path, 'r')
     try {
       await handle.sync()
@@ -201,6 +243,7 @@ class LocalStore implements Store {
   }
 
   async putRecipe(digest: Digest, recipe: Recipe): Promise<void> {
+    await this.keep([digest])
     await writeStoreFile(this.layout, recipePath(this.layout, digest), formatRecipe(recipe))
   }
 
@@ -217,6 +260,15 @@ class LocalStore implements Store {
 
   async resolve(name: string): Promise<Descriptor | undefined> {
     const ref = parseReference(name)
+    const target = await this.#target(ref)
+    if (target === undefined) return undefined
+    await this.#keepReading(target.digest)
+    // A name that was removed, and its bytes with it, in between: look again.
+    const still = await this.#target(ref)
+    return still?.digest === target.digest ? target : await this.resolve(name)
+  }
+
+  async #target(ref: Reference): Promise<Descriptor | undefined> {
     if (ref.tag !== undefined) {
       const stored = await readRef(refPath(this.layout, ref))
       if (ref.digest === undefined || stored?.target.digest === ref.digest) return stored?.target
@@ -230,6 +282,7 @@ class LocalStore implements Store {
   }
 
   async tag(name: string, target: Descriptor): Promise<void> {
+    await this.keep([target.digest])
     const ref = parseReference(name)
     const path = refPath(this.layout, ref)
     // A name that stands for it already keeps the time at which it was set: building again without a change writes nothing.
@@ -248,11 +301,17 @@ class LocalStore implements Store {
 
   async referrers(subject: Digest): Promise<readonly Descriptor[]> {
     const listed = await listReferrers(this.layout, subject)
-    const present = await Promise.all(listed.map(referrer => this.has(referrer)))
+    const present = await Promise.all(
+      listed.map(async referrer => {
+        await this.#keepReading(referrer.digest)
+        return (await this.#locate(referrer)) !== undefined
+      }),
+    )
     return listed.filter((_, i) => present[i])
   }
 
   async addReferrer(relation: Relation): Promise<void> {
+    await this.keep([relation.referrer.digest])
     await writeReferrer(this.layout, relation)
   }
 

@@ -97,12 +97,11 @@ describe('a sum of tasks', () => {
 })
 
 describe('the rate', () => {
-  const table = (): { readonly tasks: TaskTable; at(ms: number, done: number): string } => {
+  const table = (): { readonly at: (ms: number, done: number) => string } => {
     let clock = 0
     const tasks = new TaskTable(() => clock)
     tasks.start({ kind: 'task.start', id: 1, title: 'x' })
     return {
-      tasks,
       at: (ms, done) => {
         clock = ms
         tasks.progress({ kind: 'task.progress', id: 1, done, total: 100 * MiB, unit: 'bytes' })
@@ -117,6 +116,34 @@ describe('the rate', () => {
     expect(at(1000, 50 * MiB)).toBe('50.0 MiB of 100 MiB, 50.0 MiB/s, 1 s left')
     for (let second = 2; second < 12; second++) at(second * 1000, (50 + second - 1) * MiB)
     expect(at(12_000, 61 * MiB)).toBe('61.0 MiB of 100 MiB, 1.0 MiB/s, 39 s left')
+  })
+})
+
+describe('several tasks at once', () => {
+  const table = new TaskTable(() => 0)
+  const start = (id: number): void => table.start({ kind: 'task.start', id, title: `layer ${id}` })
+  const progress = (id: number, done: number): void =>
+    void table.progress({ kind: 'task.progress', id, done, total: 10, unit: 'bytes' })
+
+  it('have a sum, to which those count that ended meanwhile', () => {
+    start(1)
+    progress(1, 4)
+    expect(table.overall).toBeUndefined()
+    start(2)
+    progress(2, 1)
+    expect(table.overall).toMatchObject({ title: 'in all', done: 5, total: 20 })
+    start(3)
+    progress(1, 10)
+    table.end(1)
+    progress(3, 2)
+    expect(table.overall).toMatchObject({ done: 13, total: 30 })
+    table.end(2)
+    table.end(3)
+    start(4)
+    start(5)
+    progress(4, 1)
+    progress(5, 1)
+    expect(table.overall).toMatchObject({ done: 2, total: 20 })
   })
 })
 

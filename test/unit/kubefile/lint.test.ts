@@ -78,6 +78,15 @@ describe('rules', () => {
     ['COPY --from of an image with +', ['FROM scratch', 'COPY --from=a/b:1+2 a b'], ['plus-in-tag 2']],
     ['a Kubefile in small letters', ['from scratch', 'copy a b'], []],
     ['an old ENV under ONBUILD', ['FROM scratch', 'ONBUILD ENV A b'], ['legacy-key-value 2']],
+    ['a k3s version behind a variable', ['ARG V=v1.31.4', 'FROM scratch', 'ARG V', 'BASE k3s@${V}'], ['k3s-version 1']],
+    ['a good k3s version behind a variable', ['FROM scratch', 'ARG V=v1.31.4+k3s1', 'BASE k3s@$V'], []],
+    ['another version behind a variable', ['FROM scratch', 'ARG V=1.2.3', 'COPY $V b'], []],
+    [
+      'a k3s version in a here-document',
+      ['FROM scratch', 'RUN <<EOF', 'INSTALL_K3S_VERSION=v1.2.3 sh', 'EOF'],
+      ['k3s-version 3'],
+    ],
+    ['a k3s version for the script', ['FROM scratch', 'ENV INSTALL_K3S_VERSION=v1.2.3'], ['k3s-version 2']],
     [
       'mistakes of grammar beside',
       ['FROM scratch', 'COYP a b', 'ENV A b'],
@@ -130,6 +139,11 @@ describe('fixes', () => {
     ['capitals', ['FROM scratch', 'copy a b'], ['FROM scratch', 'COPY a b']],
     ['two of one line', ['FROM scratch', 'add a b'], ['FROM scratch', 'COPY a b']],
     ['versions', ['BASE k3s@1.31.4-k3s2'], ['BASE k3s@v1.31.4+k3s2']],
+    [
+      'versions behind variables',
+      ['FROM scratch', 'ARG V=1.31.4-k3s1', 'BASE k3s@$V'],
+      ['FROM scratch', 'ARG V=v1.31.4+k3s1', 'BASE k3s@$V'],
+    ],
     ['no guess', ['BASE k3s@v1.31.4'], ['BASE k3s@v1.31.4']],
     [
       'versions in a script',

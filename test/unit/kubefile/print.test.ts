@@ -18,6 +18,7 @@ it.each(good)('prints the golden case $name to the same AST', ({ kubefile }) => 
 it.each<readonly [what: string, source: string, printed: string]>([
   ['single blanks and upper case', 'from   scratch\n\n\ncopy \\\n a\tb\n', 'FROM scratch\nCOPY a b\n'],
   ['JSON in one layout', 'FROM scratch\nRUN ["a" ,"b\\u0063"]\n', 'FROM scratch\nRUN ["a", "bc"]\n'],
+  ['JSON with blanks of its own', 'FROM scratch\nLAUNCH ["a"\f, "b"]\n', 'FROM scratch\nLAUNCH ["a", "b"]\n'],
   ['comments above', 'FROM scratch\nRUN a \\\n # why\n b\n#end', 'FROM scratch\n# why\nRUN a  b\n\n# end\n'],
   ['stages apart', 'ARG A\nFROM a\nRUN x\nFROM b\n', 'ARG A\n\nFROM a\nRUN x\n\nFROM b\n'],
   ['directives first', '#escape = `\nFROM scratch\n', '# escape=`\n\nFROM scratch\n'],

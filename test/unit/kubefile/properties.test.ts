@@ -126,7 +126,12 @@ const spliced = fc
 /** A few characters of a text deleted, doubled or replaced. */
 const mutated = fc
   .tuple(
-    fc.oneof(kubefile, goodKubefile, soup, spliced),
+    fc.oneof(
+      { weight: 4, arbitrary: kubefile },
+      { weight: 1, arbitrary: goodKubefile },
+      { weight: 3, arbitrary: soup },
+      { weight: 4, arbitrary: spliced },
+    ),
     fc.array(fc.tuple(fc.nat(400), fc.nat(5), fc.constantFrom('', ...sharp, ...blanks)), { maxLength: 4 }),
   )
   .map(([text, edits]) =>
@@ -139,22 +144,23 @@ const mutated = fc
 function check(source: string): void {
   const began = performance.now()
   const { kubefile, diagnostics } = parseKubefile(source)
-  const tookMs = performance.now() - began
-  if (tookMs > longestParse) expect.fail(`parsing took ${tookMs} ms`)
-  if ((kubefile === undefined) !== diagnostics.some(({ severity }) => severity === 'error'))
-    expect.fail('an AST beside an error, or none without one')
-  for (const diagnostic of lintKubefile(source, 'Kubefile')) checkPlaces(diagnostic, source)
+  expect(performance.now() - began).toBeLessThan(longestParse)
+  expect(kubefile === undefined).toBe(diagnostics.some(({ severity }) => severity === 'error'))
+  const found = lintKubefile(source, 'Kubefile')
+  expect(found.filter(diagnostic => !isPlaced(diagnostic, source))).toEqual([])
   if (kubefile === undefined) return
   expectSameWhenPrinted(kubefile)
   expectSameWhenFormatted(kubefile)
 }
 
-function checkPlaces(diagnostic: Diagnostic, source: string): void {
-  const { span, fix = [] } = diagnostic
-  const ranges = [[span.start.offset, span.end.offset], ...fix.map(({ start, end }) => [start, end])] as const
-  for (const [start = -1, end = -1] of ranges)
-    if (!(start >= 0 && start <= end && end <= source.length)) expect.fail(`${start} to ${end} is no place`)
-  expect(formatDiagnostic(diagnostic, source, 'Kubefile')).toContain(diagnostic.message)
+/** Whether it and its fix point into the text, and it can be shown. */
+function isPlaced(diagnostic: Diagnostic, source: string): boolean {
+  const { span, fix = [], message } = diagnostic
+  const ranges = [{ start: span.start.offset, end: span.end.offset }, ...fix]
+  return (
+    ranges.every(({ start, end }) => start >= 0 && start <= end && end <= source.length) &&
+    formatDiagnostic(diagnostic, source, 'Kubefile').includes(message)
+  )
 }
 
 function expectSameWhenPrinted(kubefile: Kubefile): void {
@@ -179,7 +185,7 @@ describe('parseKubefile', () => {
   )
   it(
     'ends without a throw on the words of the language in any order',
-    () => fc.assert(fc.property(soup, check), runs(1500, 400_000)),
+    () => fc.assert(fc.property(soup, check), runs(1500, 440_000)),
     timeout,
   )
   it(
@@ -189,7 +195,7 @@ describe('parseKubefile', () => {
   )
   it(
     'prints what it parses to the same AST',
-    () => fc.assert(fc.property(goodKubefile, check), runs(500, 50_000)),
+    () => fc.assert(fc.property(goodKubefile, check), runs(500, 10_000)),
     timeout,
   )
 
@@ -199,10 +205,10 @@ describe('parseKubefile', () => {
       const mends = (source: string): void => {
         const { source: mended, left } = fixKubefile(source, 'Kubefile')
         expect(left.filter(({ fix = [] }) => fix.length > 0)).toEqual([])
-        if (parses(source)) expect(parses(mended)).toBe(true)
+        expect(parses(mended) || !parses(source)).toBe(true)
         expect(fixKubefile(mended, 'Kubefile').fixed).toEqual([])
       }
-      fc.assert(fc.property(goodKubefile, mends), runs(200, 20_000))
+      fc.assert(fc.property(goodKubefile, mends), runs(200, 5_000))
     },
     timeout,
   )

@@ -83,6 +83,23 @@ it.each<readonly [what: string, source: string, formatted: string]>([
   ['what looks like an array and is text', 'FROM scratch\nLABEL a  ["x" ,"y"]\n', 'FROM scratch\nLABEL a ["x" ,"y"]\n'],
   ['mixed line ends', '\r\nFROM scratch\\\n# note\nx\\\n\n', 'FROM scratch\\\r\n# note\r\nx\\\r\n'],
   ['a continuation into nothing', 'FROM scratch\n  RUN a \\\n# end\n', 'FROM scratch\nRUN a \\\n# end\n'],
+  ['a continuation before the keyword', '\\\n \\\n# note\n\nFROM scratch', '# note\n\nFROM scratch\n'],
+  [
+    'a broken word of the grammar',
+    'FROM scratch\nHEALTHCHECK N\\\n# note\nONE\n',
+    'FROM scratch\nHEALTHCHECK N\\\n# note\nONE\n',
+  ],
+  [
+    'a script in a here-document before a stage',
+    lines('FROM scratch', 'COPY <<x /', '#!/bin/sh', 'x', 'FROM scratch'),
+    lines('FROM scratch', 'COPY <<x /', '#!/bin/sh', 'x', '', 'FROM scratch'),
+  ],
+  [
+    'a comment behind directives that is none',
+    '# syntax=x\n\\\n# escape=`\nARG a\n',
+    '# syntax=x\n\n# escape=`\nARG a\n',
+  ],
+  ['words that look like an array', 'FROM scratch\nCOPY a ["b"  ,"c"]\n', 'FROM scratch\nCOPY a ["b" ,"c"]\n'],
   ['nothing', '', ''],
 ])('formats %s', (_, source, formatted) => {
   expect(reformatSource(source)).toBe(formatted)

@@ -59,6 +59,67 @@ describe('layers applied in order', () => {
     ],
     ['take a whiteout of nothing', [['a'], ['.wh.b']], ['a']],
     [
+      'take a whiteout through a link',
+      [['real/', 'real/x', ['link', 'symlink', 'real']], ['link/.wh.x']],
+      ['link', 'real/'],
+    ],
+    ['delete a link by whiteout, not what it leads to', [['d/x', ['l', 'symlink', 'd']], ['.wh.l']], ['d/', 'd/x']],
+    [
+      'keep a hard link of the same layer to a lower file, whiteout last',
+      [['a'], [['b', 'hardlink', 'a'], '.wh.b', '.wh.a']],
+      ['b'],
+    ],
+    [
+      'keep such a link, too, where its directory comes again',
+      [
+        ['d/', 'd/a'],
+        [['d/b', 'hardlink', 'd/a'], 'd/', 'd/.wh.b'],
+      ],
+      ['d/', 'd/a', 'd/b'],
+    ],
+    ['delete one name of two hard links', [['a', ['b', 'hardlink', 'a']], ['.wh.a']], ['b']],
+    [
+      'replace one name of two hard links',
+      [
+        ['a', ['b', 'hardlink', 'a']],
+        ['b/', 'b/x'],
+      ],
+      ['a', 'b/', 'b/x'],
+    ],
+    [
+      'make a hard link through a linked directory',
+      [['real/', 'real/x', ['link', 'symlink', 'real'], ['h', 'hardlink', 'link/x']]],
+      ['h', 'link', 'real/', 'real/x'],
+    ],
+    [
+      'replace a linked directory by a directory',
+      [
+        ['real/x', ['d', 'symlink', 'real']],
+        ['d/', 'd/y'],
+      ],
+      ['d/', 'd/y', 'real/', 'real/x'],
+    ],
+    ['replace a lower file by the directory above an entry', [['a'], ['a/x']], ['a/', 'a/x']],
+    [
+      'hide deep, keep what is deeper in the same layer',
+      [['a/b/c/x'], ['a/b/c/y', 'a/.wh..wh..opq']],
+      ['a/', 'a/b/', 'a/b/c/', 'a/b/c/y'],
+    ],
+    [
+      'hide at the root',
+      [
+        ['a', 'b/', 'b/x'],
+        ['.wh..wh..opq', 'c'],
+      ],
+      ['c'],
+    ],
+    ['give a name three layers long', [['a'], ['.wh.a'], ['a/', 'a/x']], ['a/', 'a/x']],
+    [
+      'order names by bytes',
+      [['a-', 'a/', 'a/x', 'a.', 'Z', '\u{1F600}', '\uFFFD']],
+      ['Z', 'a/', 'a/x', 'a-', 'a.', '\uFFFD', '\u{1F600}'],
+    ],
+    [
       'follow links inside the tree',
       [['real/', ['link', 'symlink', '/real']], ['link/x']],
       ['link', 'real/', 'real/x'],
@@ -67,6 +128,58 @@ describe('layers applied in order', () => {
   ])('%s', (_, layers, expected) => {
     expect(merge(...layers)).toEqual(expected)
   })
+
+  it.each<[string, readonly (readonly Short[])[], string, number]>([
+    ['by the last entry', [['d/'], ['d/']], 'd', 0o644],
+    ['plain, where nobody says', [['d/x']], 'd', 0o755],
+    [
+      'plain, where only a lower layer said and an opaque mark hid that',
+      [
+        ['d/', 'd/e/', 'd/e/x'],
+        ['d/e/y', 'd/.wh..wh..opq'],
+      ],
+      'd/e',
+      0o755,
+    ],
+    [
+      'plain again after a whiteout',
+      [
+        ['d/', 'd/x'],
+        ['d/y', '.wh.d'],
+      ],
+      'd',
+      0o755,
+    ],
+    ['as the lower layer said, where only its children change', [['d/', 'd/x'], ['d/y']], 'd', 0o644],
+  ])('gives directories their mode %s', (_, layers, path, mode) => {
+    const tree = new MergedTree()
+    for (const layer of layers) {
+      tree.beginLayer()
+      for (const short of layer) tree.add(entry(short), 'test')
+    }
+    expect(tree.lookup(path.split('/'))).toMatchObject({ type: 'directory', mode })
+  })
+
+  it('is quick where everything is hidden again and again', () => {
+    const tree = new MergedTree()
+    tree.beginLayer()
+    for (let i = 0; i < 20_000; i++) tree.add(entry(`d/${i}`), 'test')
+    tree.beginLayer()
+    for (let i = 0; i < 20_000; i++) {
+      tree.add(entry(`d/new${i}`), 'test')
+      tree.add(entry('d/.wh..wh..opq'), 'test')
+      tree.add(entry('.wh.d'), 'test')
+    }
+    expect([...tree.entries()]).toHaveLength(20_001)
+  }, 60_000)
+
+  it('lists what is wider and deeper than a stack', () => {
+    const tree = new MergedTree()
+    tree.beginLayer()
+    for (let i = 0; i < 130_000; i++) tree.add(entry(`w/${i}`), 'test')
+    tree.add(entry(`${'d/'.repeat(2000)}x`), 'test')
+    expect([...tree.entries()]).toHaveLength(132_002)
+  }, 60_000)
 
   it('lets hard links share a node', () => {
     const tree = new MergedTree()

@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { mediaTypes } from '../../../src/oci/descriptor.ts'
 import { validateImage } from '../../../src/oci/validate-image.ts'
-import { memoryEnd } from '../../support/memory-end.ts'
+import { type MemoryEnd, memoryEnd } from '../../support/memory-end.ts'
 import { jsonSample, type Sample, sample, sampleIndex } from '../../support/sample-image.ts'
 import { testContext } from '../../support/test-context.ts'
 
@@ -29,10 +29,10 @@ function image({ layer = tar, diffIds = [tar.descriptor.digest], history, archit
   return { index, all: [layer, config, manifest, index] }
 }
 
-async function faultsOf(parts: Parts, change: (blobs: Map<string, Buffer>) => void = () => undefined) {
+async function faultsOf(parts: Parts, change: (blobs: MemoryEnd['blobs']) => void = () => undefined) {
   const { index, all } = image(parts)
   const end = memoryEnd(all)
-  change(end.blobs as Map<string, Buffer>)
+  change(end.blobs)
   return (await validateImage(end, index.descriptor, {}, testContext())).faults.map(({ why }) => why)
 }
 

@@ -1,8 +1,11 @@
 import { Readable } from 'node:stream'
 import { afterEach, describe, expect, it } from 'vitest'
+import { formatBytes } from '../../../../src/core/bytes.ts'
 import { CloudimgError } from '../../../../src/core/error.ts'
+import { copyImage } from '../../../../src/oci/copy.ts'
 import type { SeenRequest, TestServer } from '../../../support/http-server.ts'
-import { sample } from '../../../support/sample-image.ts'
+import { memoryEnd } from '../../../support/memory-end.ts'
+import { sample, sampleImage } from '../../../support/sample-image.ts'
 import {
   type Answer,
   cut,
@@ -284,6 +287,35 @@ describe('chunks', () => {
     const server = await serve(answers)
     const writing = repositoryAt(server, { chunkBytes: 4000 }).write(blob.descriptor, blob.source, testContext())
     await expect(writing).rejects.toMatchObject({ code: 'REGISTRY_ERROR', message: expect.stringContaining('chunk') })
+  })
+})
+
+it('a copy asks for each blob once, and sends those that were lacking', async () => {
+  const { manifest, config, layer, all } = sampleImage('amd64')
+  const source = memoryEnd(all)
+  source.names.set('v1', manifest.descriptor)
+  const server = await serve({
+    [`HEAD /v2/r/x/blobs/${layer.descriptor.digest}`]: plain(200),
+    'HEAD /v2/r/x/manifests/': plain(404),
+    'PUT /v2/r/x/manifests/': plain(201),
+  })
+  const ctx = testContext()
+  await copyImage(source, 'v1', repositoryAt(server), 'v1', { title: 'all' }, ctx)
+  expect(
+    lines(server)
+      .filter(line => line.includes('/blobs/'))
+      .sort(),
+  ).toEqual(
+    [
+      `HEAD /v2/r/x/blobs/${config.descriptor.digest}`,
+      `HEAD /v2/r/x/blobs/${layer.descriptor.digest}`,
+      'POST /v2/r/x/blobs/uploads/',
+      `PUT ${session}?digest=${encodeURIComponent(config.descriptor.digest)}`,
+    ].sort(),
+  )
+  expect(ctx.seen.at(-1)).toMatchObject({
+    kind: 'task.end',
+    note: `1 copied (${formatBytes(config.descriptor.size)}), 1 already there (${formatBytes(layer.descriptor.size)})`,
   })
 })
 
