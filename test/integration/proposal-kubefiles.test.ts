@@ -43,8 +43,10 @@ afterAll(async () => {
 })
 
 const mirrors = (base: string): readonly string[] => [
-  ...['--mirror', `https://get.k3s.io=${base}/install.sh`],
-  ...['--mirror', `https://github.com/k3s-io/k3s/releases/download=${base}`],
+  '--mirror',
+  `https://get.k3s.io=${base}/install.sh`,
+  '--mirror',
+  `https://github.com/k3s-io/k3s/releases/download=${base}`,
 ]
 
 function online(context: string, base: string, lock: string, more: readonly string[] = []): readonly string[] {

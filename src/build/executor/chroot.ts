@@ -68,7 +68,10 @@ async function putInPlace({ directory }: PlainRoot, mount: JobMount): Promise<vo
   const target = join(directory, mount.target)
   await rm(target, { recursive: true, force: true })
   await mkdir(dirname(target), { recursive: true })
-  if (mount.kind === 'tmpfs') return void (await mkdir(target))
+  if (mount.kind === 'tmpfs') {
+    await mkdir(target)
+    return
+  }
   if (isMoved(mount)) {
     await rename(mount.source, target)
     await symlink(target, mount.source)

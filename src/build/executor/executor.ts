@@ -16,7 +16,7 @@ export type Availability =
 /** A tree whose bytes can be read. */
 export interface ReadableTree {
   readonly tree: BuildTree
-  read(file: TreeFile, ctx: Context): AsyncIterable<Buffer>
+  readonly read: (file: TreeFile, ctx: Context) => AsyncIterable<Buffer>
 }
 
 /** What lies over the new root for one command; targets are relative to it, no link in them. */

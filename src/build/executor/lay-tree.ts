@@ -41,9 +41,7 @@ export async function layEntries(
   throw new CloudimgError(
     isFull ? 'DISK_FULL' : 'FILE_ERROR',
     `laying down a tree in "${directory}": ${stderr.trim().slice(-500)}`,
-    {
-      ...(isFull ? { hint: 'free some space or point CLOUDIMG_HOME at a larger disk' } : {}),
-    },
+    isFull ? { hint: 'free some space or point CLOUDIMG_HOME at a larger disk' } : {},
   )
 }
 

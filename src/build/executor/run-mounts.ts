@@ -18,7 +18,7 @@ export interface MountServices {
   readonly home: string
   readonly secrets: Secrets
   readonly read: ReadableTree['read']
-  origin(origin: CopyOrigin): Promise<CopySource>
+  readonly origin: (origin: CopyOrigin) => Promise<CopySource>
 }
 
 type MountOf<T extends RunMount['type']> = Extract<RunMount, { type: T }>

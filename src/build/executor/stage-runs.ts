@@ -36,8 +36,8 @@ export interface StageWorld {
   readonly store: Store
   readonly sources: BuildSources
   /** diff_ids of the layers so far: what a result depends on. */
-  layers(ctx: Context): Promise<readonly Digest[]>
-  origin(origin: CopyOrigin): Promise<CopySource>
+  readonly layers: (ctx: Context) => Promise<readonly Digest[]>
+  readonly origin: (origin: CopyOrigin) => Promise<CopySource>
 }
 
 export interface RunOutcome {

@@ -68,9 +68,11 @@ export const unshareExecutor: Executor = {
 
 function unavailable(availability: Availability): CloudimgError {
   const { reason, hint } = availability.ok ? { reason: '', hint: undefined } : availability
-  return new CloudimgError('EXECUTOR_UNAVAILABLE', `running a command with unshare: ${reason}`, {
-    ...(hint === undefined ? {} : { hint }),
-  })
+  return new CloudimgError(
+    'EXECUTOR_UNAVAILABLE',
+    `running a command with unshare: ${reason}`,
+    hint === undefined ? {} : { hint },
+  )
 }
 
 interface Tools {
@@ -201,16 +203,22 @@ class UnshareSession implements RunSession {
     ]
     const argv = [
       ...(await this.#namespaceArgv(job, emulation, at)),
-      ...['--', 'sh', enter, ...operations],
-      ...['--', ...this.#commandArgv(job, root)],
+      '--',
+      'sh',
+      enter,
+      ...operations,
+      '--',
+      ...this.#commandArgv(job, root),
     ]
     const output = { maxOutputBytes: 16_384, onOutput: watch.onOutput }
     const env = processEnvironment(job.env)
     const result = await run(argv, { env, cwd: this.directory, killSignal: 'SIGKILL', ...output }, ctx)
     if ((await lstatIfPresent(ready)) === undefined) {
-      throw new CloudimgError('EXECUTOR_UNAVAILABLE', `entering the tree with unshare: ${result.stderr.trim()}`, {
-        ...(emulation === undefined ? {} : { hint: emulation.hint }),
-      })
+      throw new CloudimgError(
+        'EXECUTOR_UNAVAILABLE',
+        `entering the tree with unshare: ${result.stderr.trim()}`,
+        emulation === undefined ? {} : { hint: emulation.hint },
+      )
     }
     return {
       code: result.code,
@@ -278,8 +286,19 @@ class UnshareSession implements RunSession {
       this.#tools.env,
       ...shellVariables.filter(name => env[name] === undefined).flatMap(name => ['-u', name]),
       ...disturbing(env).map(name => `${name}=${env[name]}`),
-      ...[setpriv, '--bounding-set', bounding, '--inh-caps=-all', ...group],
-      ...[unshare, '--root', root, '--wd', workdir, ...uid, '--', ...argv],
+      setpriv,
+      '--bounding-set',
+      bounding,
+      '--inh-caps=-all',
+      ...group,
+      unshare,
+      '--root',
+      root,
+      '--wd',
+      workdir,
+      ...uid,
+      '--',
+      ...argv,
     ]
   }
 

@@ -83,7 +83,7 @@ describe('--mount', () => {
     ['type=cache,target=/c,mode=9', /"9" is no mode/, /octal/],
     ['type=tmpfs,target=/t,size=big', /"big" is no size/, /bytes/],
     ['type=secret', /needs an id/, /id=NAME/],
-    ['target=/a,ro=maybe', /neither true nor false/, /ro/],
+    ['target=/a,ro=maybe', /neither true nor false/, /readonly=false/],
   ])('%s is refused', (option, message, hint) => {
     const { diagnostics } = planLines([`RUN --mount=${option} y`])
     expect(diagnostics).toMatchObject([
