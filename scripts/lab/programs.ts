@@ -39,4 +39,5 @@ export const testPrograms: readonly DebianPart[] = [
   { program: 'tmux', package: 'tmux' },
   { program: 'strace', package: 'strace' },
   { program: 'openssl', package: 'openssl' },
+  { program: 'git', package: 'git' },
 ]

@@ -11,8 +11,9 @@ import { limits } from '../io/limits.ts'
 import { copyImage } from '../oci/copy.ts'
 import { type Descriptor, isIndexType, isManifestType, layerCompression, mediaTypes } from '../oci/descriptor.ts'
 import { imageFor, type PlatformImage, readDocument } from '../oci/document.ts'
-import type { BlobReader, ImageSource } from '../oci/ends.ts'
+import type { BlobReader, ImageSource, ImageTarget } from '../oci/ends.ts'
 import { mergeLayers } from '../oci/layer-reader.ts'
+import { singleFlight } from '../oci/single-flight.ts'
 import { writeStoreFile } from '../oci/store/draft.ts'
 import { blobPath } from '../oci/store/layout.ts'
 import type { Store } from '../oci/store/store.ts'
@@ -21,19 +22,27 @@ import type { BaseImageName } from './plan.ts'
 import { treeOfTars } from './stored-tar.ts'
 import type { BuildTree, StoredTar } from './tree.ts'
 
-/** An image that a build begins with or copies from, whole in the store. */
-export interface BaseImage extends PlatformImage {
+/** One platform's image, whole in the store. */
+export interface BroughtImage extends PlatformImage {
   /** As it was asked for, in full. */
   readonly name: string
   /** Of the index, or of the manifest where the name has no index. */
   readonly root: Digest
+}
+
+/** An image that a build begins with or copies from. */
+export interface BaseImage extends BroughtImage {
   /** Read once, when it is first asked for. */
   tree(): Promise<BuildTree>
 }
 
 export interface BaseImages {
-  /** @throws IMAGE_NOT_FOUND, PLATFORM_MISSING, OFFLINE, LOCK_MISMATCH, the registry's errors. */
+  /** @throws as `bring` does, and IMAGE_INVALID for layers that are no tars. */
   open(name: BaseImageName, ctx: Context): Promise<BaseImage>
+  /** Whatever is in its layers. @throws IMAGE_NOT_FOUND, PLATFORM_MISSING, OFFLINE, LOCK_MISMATCH, the registry's errors. */
+  bring(name: BaseImageName, ctx: Context): Promise<BroughtImage>
+  /** Looks up what the name stands for, and pins it; nothing else. @throws IMAGE_NOT_FOUND, OFFLINE, LOCK_MISMATCH. */
+  pin(image: string, ctx: Context): Promise<void>
 }
 
 export interface BaseImagesOptions {
@@ -52,11 +61,14 @@ export function openBaseImages(options: BaseImagesOptions): BaseImages {
 
 class Images implements BaseImages {
   readonly #options: BaseImagesOptions
+  readonly #target: ImageTarget
   readonly #roots = new Map<string, Promise<Descriptor>>()
   readonly #images = new Map<string, Promise<BaseImage>>()
+  readonly #brought = new Map<string, Promise<BroughtImage>>()
 
   constructor(options: BaseImagesOptions) {
     this.#options = options
+    this.#target = singleFlight(options.store)
   }
 
   open(name: BaseImageName, ctx: Context): Promise<BaseImage> {
@@ -66,15 +78,35 @@ class Images implements BaseImages {
     return opened
   }
 
-  async #open({ image: name, platform }: BaseImageName, ctx: Context): Promise<BaseImage> {
+  async #open(wanted: BaseImageName, ctx: Context): Promise<BaseImage> {
+    const image = await this.bring(wanted, ctx)
+    refuseStrangeLayers(image.name, image)
+    return { ...image, tree: once(() => this.#readTree(image.name, image, ctx)) }
+  }
+
+  bring(name: BaseImageName, ctx: Context): Promise<BroughtImage> {
+    const key = baseKey(name)
+    const brought = this.#brought.get(key) ?? this.#find(name, ctx)
+    this.#brought.set(key, brought)
+    return brought
+  }
+
+  async #find({ image: name, platform }: BaseImageName, ctx: Context): Promise<BroughtImage> {
     const ref = parseReference(name)
+    const root = await this.#root(name, ref, ctx)
+    const image = await imageFor(this.#reader(ref), root, platform, ctx)
+    await this.#fetch(ref, root.digest, image, ctx)
+    return { ...image, name, root: root.digest }
+  }
+
+  async pin(name: string, ctx: Context): Promise<void> {
+    await this.#root(name, parseReference(name), ctx)
+  }
+
+  #root(name: string, ref: Reference, ctx: Context): Promise<Descriptor> {
     const resolving = this.#roots.get(name) ?? this.#resolve(name, ref, ctx)
     this.#roots.set(name, resolving)
-    const root = await resolving
-    const image = await imageFor(this.#reader(ref), root, platform, ctx)
-    await this.#bring(ref, root.digest, image, ctx)
-    refuseStrangeLayers(name, image)
-    return { ...image, name, root: root.digest, tree: once(() => this.#readTree(name, image, ctx)) }
+    return resolving
   }
 
   /** The index or manifest that the name stands for. */
@@ -137,14 +169,21 @@ class Images implements BaseImages {
     }
   }
 
-  async #bring(ref: Reference, root: Digest, { descriptor, manifest }: PlatformImage, ctx: Context): Promise<void> {
+  async #fetch(ref: Reference, root: Digest, { descriptor, manifest }: PlatformImage, ctx: Context): Promise<void> {
     const { store, offline } = this.#options
     const blobs = [descriptor, manifest.config, ...manifest.layers]
     const present = await Promise.all(blobs.map(blob => store.has(blob, ctx)))
     if (!present.includes(false)) return
     if (offline) throw offlineErrorFor([`image ${familiarReference(ref)}`])
     await withTask(ctx, `image ${familiarReference(ref)}`, () =>
-      copyImage(this.#options.openRepository(ref), descriptor.digest, store, undefined, { referrers: false }, ctx),
+      copyImage(
+        this.#options.openRepository(ref),
+        descriptor.digest,
+        this.#target,
+        undefined,
+        { referrers: false },
+        ctx,
+      ),
     )
     await rememberBase(store, root, descriptor.digest)
   }

@@ -13,12 +13,13 @@ import { unusedBuildArgs } from '../kubefile/scope.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { HistoryEntry } from '../oci/image.ts'
 import type { Store } from '../oci/store/store.ts'
+import { helmRenderer } from '../workload/render-chart.ts'
 import { assembleImage, assembleIndex, timestamp } from './assemble-image.ts'
 import { baseAnnotations, baseHistory, baseLayers } from './base-layers.ts'
 import type { BaseImages } from './base-images.ts'
-import { checkImages, refuseMissingImages } from './check-images.ts'
 import { clusterLayerEntries } from './cluster-layer.ts'
 import type { BuildContext } from './context.ts'
+import { annotationsOf, type ImageAdditions, noAdditions } from './image-additions.ts'
 import { LayerMaker, type MadeLayer } from './layers/layer-maker.ts'
 import { type LayerSpec, maxLayers, packLayers, splitLayers } from './layers/layer-spec.ts'
 import type { Compression } from './layers/compress.ts'
@@ -30,6 +31,8 @@ import {
   isArtifactPath,
   isStandIn,
 } from './metadata.ts'
+import type { NamedContexts } from './named-context.ts'
+import { freshStages, type NoCache } from './no-cache.ts'
 import type { BuildPlan } from './plan.ts'
 import { openRunServices, type RunServices, type RunWishes } from './executor/run-services.ts'
 import { clearAbandonedRuns } from './executor/workspace.ts'
@@ -37,12 +40,15 @@ import { baseKey, planBuild, type PlanResult, targetStage } from './plan-build.t
 import { kubeVersionLabel } from './plan-application.ts'
 import { resolveApplications } from './resolve-applications.ts'
 import { type PlannedTree, runPlan } from './run-plan.ts'
+import { sealTree } from './seal.ts'
 import type { BuildSources } from './sources.ts'
-import type { StageConfig } from './container-config.ts'
+import { type StageConfig, withLabels } from './container-config.ts'
 
 export interface BuildRequest {
   readonly kubefile: { readonly filename: string; readonly source: string }
   readonly context: BuildContext
+  /** What `--build-context` names; none unless told. */
+  readonly contexts?: NamedContexts
   readonly platforms: readonly Platform[]
   readonly buildArgs: Readonly<Record<string, string>>
   readonly tags: readonly Reference[]
@@ -58,9 +64,15 @@ export interface BuildOptions {
   /** Seconds since 1970 for every time in the image: `SOURCE_DATE_EPOCH`, 0 unless told. */
   readonly epoch: number
   readonly compression: Compression
-  /** `never`: images that the tree names are not looked for, and the image says that it is unsealed. */
+  /** `never`: images that the tree names are not brought along, and the image says that it is unsealed. */
   readonly collect: 'auto' | 'never'
+  /** Container images that cannot be had leave the image unsealed instead of failing the build; false unless told. */
+  readonly allowUnresolved?: boolean
   readonly installer: boolean
+  /** Labels and annotations of the command line; none unless told. */
+  readonly additions?: ImageAdditions
+  /** What is made anew whatever an earlier build left; nothing unless told. */
+  readonly noCache?: NoCache
 }
 
 export interface BuiltPlatform {
@@ -108,6 +120,7 @@ export interface PlanWishes {
   readonly buildArgs: Readonly<Record<string, string>>
   /** The stage that becomes the image; the last one unless told. */
   readonly target?: string | undefined
+  readonly contexts?: NamedContexts
 }
 
 /**
@@ -117,7 +130,7 @@ export interface PlanWishes {
 export async function planPlatforms(
   kubefile: Kubefile,
   wishes: PlanWishes,
-  images: BaseImages,
+  images: Pick<BaseImages, 'open'>,
   ctx: Context,
 ): Promise<readonly BuildPlan[]> {
   const plans = await Promise.all(
@@ -132,13 +145,13 @@ export async function planPlatforms(
 async function planPlatform(
   kubefile: Kubefile,
   platform: Platform,
-  { buildArgs, target }: PlanWishes,
-  images: BaseImages,
+  { buildArgs, target, contexts = new Map() }: PlanWishes,
+  images: Pick<BaseImages, 'open'>,
   ctx: Context,
 ): Promise<PlanResult> {
   const bases = new Map<string, StageConfig>()
   for (;;) {
-    const request = { platform, buildPlatform: hostPlatform(), buildArgs, bases }
+    const request = { platform, buildPlatform: hostPlatform(), buildArgs, bases, contexts }
     const result = planBuild(kubefile, { ...request, ...(target === undefined ? {} : { target }) })
     if (result.missing.length === 0 || result.diagnostics.length > 0) return result
     for (const name of result.missing) {
@@ -170,13 +183,17 @@ export async function buildImage(request: BuildRequest, store: Store, ctx: Conte
     plans.map(plan => new PlatformBuild(plan, kubefile, request, store, maker, runs)),
     ctx,
   )
-  const index = await assembleIndex(
-    store,
-    built.map(image => image.manifest),
-    {},
+  const { annotations } = request.options.additions ?? noAdditions
+  const entries = built.map(({ manifest, platform }) =>
+    withAnnotations(manifest, annotationsOf(annotations, 'manifest-descriptor', platform)),
   )
+  const index = await assembleIndex(store, entries, annotationsOf(annotations, 'index'))
   for (const tag of request.tags) await store.tag(formatReference(tag), index, ctx)
   return { index: index.digest, platforms: built.map(describePlatform) }
+}
+
+function withAnnotations(descriptor: Descriptor, annotations: Readonly<Record<string, string>>): Descriptor {
+  return Object.keys(annotations).length === 0 ? descriptor : { ...descriptor, annotations }
 }
 
 function warnOfUnusedArgs(kubefile: Kubefile, buildArgs: Readonly<Record<string, string>>, ctx: Context): void {
@@ -241,26 +258,31 @@ class PlatformBuild {
 
   async build(ctx: Context): Promise<PlatformResult> {
     const { platform } = targetStage(this.#plan)
-    const planned = await runPlan(
+    const { sources, context, contexts = new Map(), options } = this.#request
+    const { collect, allowUnresolved = false, noCache = [] } = options
+    const [shared, render] = [{ store: this.#store, sources }, helmRenderer()]
+    const collecting =
+      collect === 'never' ? {} : { collect: { kind: 'collect', render, allowMissing: allowUnresolved } as const }
+    const unsealed = await runPlan(
       this.#plan,
       {
+        ...shared,
+        ...collecting,
         kubefile: this.#kubefile,
-        context: this.#request.context,
-        store: this.#store,
-        sources: this.#request.sources,
+        context,
+        contexts,
+        isFresh: freshStages(noCache, this.#kubefile),
         runs: this.#runs,
         diffId: async (spec, ctx) => (await this.#maker.make(spec, ctx)).diffId,
       },
       ctx,
     )
+    const { planned, ...images } = await sealTree(unsealed, { ...shared, collect, render, allowUnresolved }, ctx)
     const below = planned.base === undefined ? [] : baseLayers(planned.base)
     if (planned.layers.length === 0 && below.length === 0)
       throw new CloudimgError('CONTEXT_INVALID', 'building the image: no instruction puts anything into it')
     const specs = packLayers(planned.layers, Math.max(1, maxLayers - 1 - below.length))
-    const [layers, unsealed] = await Promise.all([
-      Promise.all(specs.map(spec => this.#maker.make(spec, ctx))),
-      this.#seal(planned, ctx),
-    ])
+    const layers = await Promise.all(specs.map(spec => this.#maker.make(spec, ctx)))
     const history = historyOf(planned, specs)
     const runtime = detectRuntime(planned.tree, planned.templates)
     const annotations: Record<string, string> = {}
@@ -279,7 +301,7 @@ class PlatformBuild {
         templates: planned.templates,
         files,
         standIn: await isStandIn(this.#store, planned.tree, ctx),
-        ...unsealed,
+        ...images,
         inherited: await inheritedMetadata(this.#store, planned.tree, ctx),
         applications,
         kubeVersion: planned.plan.config.Labels?.[kubeVersionLabel],
@@ -290,35 +312,21 @@ class PlatformBuild {
       annotations['io.cloudimg.runtime'] = runtime
       if (metadata.version !== undefined) annotations['io.cloudimg.runtime.version'] = metadata.version
     }
-    const { epoch } = this.#request.options
+    const { epoch, additions = noAdditions } = this.#request.options
     const { manifest, config } = await assembleImage(this.#store, {
       platform,
-      config: planned.plan.config,
+      config: withLabels(planned.plan.config, additions.labels),
       author: planned.plan.author,
       history: [...baseHistory(planned.base), ...history.map(entry => ({ created: timestamp(epoch), ...entry }))],
       layers: [...below, ...layers],
-      annotations: { ...annotations, ...baseAnnotations(planned.base) },
+      annotations: {
+        ...annotations,
+        ...baseAnnotations(planned.base),
+        ...annotationsOf(additions.annotations, 'manifest', platform),
+      },
       epoch,
     })
     return { platform, manifest, config, layers: [...below, ...layers] }
-  }
-
-  async #seal(
-    planned: PlannedTree,
-    ctx: Context,
-  ): Promise<{ readonly images: readonly string[]; readonly unsealed: readonly string[] }> {
-    const { runtimeImages, missing } = await checkImages(this.#store, planned.tree, ctx)
-    if (this.#request.options.collect === 'never') {
-      return {
-        images: runtimeImages,
-        unsealed: [
-          ...planned.unsealed,
-          ...(missing.length === 0 ? [] : [`--collect=never: ${missing.length} named images are not in it`]),
-        ],
-      }
-    }
-    if (detectRuntime(planned.tree, planned.templates) !== undefined) refuseMissingImages(missing)
-    return { images: runtimeImages, unsealed: planned.unsealed }
   }
 
   async #clusterLayer(planned: PlannedTree, metadata: Parameters<typeof clusterLayerEntries>[2]): Promise<LayerSpec> {

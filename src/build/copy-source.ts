@@ -69,6 +69,23 @@ function alone<T extends TreeEntry | undefined>(entry: T): T {
   return file as T
 }
 
+/** What is below a directory of a source, as if that were all. */
+export function below(source: CopySource, directory: string): CopySource {
+  if (directory === '') return source
+  const inside = (entry: TreeEntry): TreeEntry => ({ ...entry, path: entry.path.slice(directory.length + 1) })
+  return {
+    what: source.what,
+    find: path => source.find(`${directory}/${path}`).map(({ name, entry }) => ({ name, entry: inside(entry) })),
+    entry: path => {
+      const entry = source.entry(path === '' ? directory : `${directory}/${path}`)
+      return entry === undefined ? undefined : inside(entry)
+    },
+    *walk(path) {
+      for (const entry of source.walk(path === '' ? directory : `${directory}/${path}`)) yield inside(entry)
+    },
+  }
+}
+
 const rootDirectory: TreeEntry = { type: 'directory', path: '', mode: 0o755, uid: 0, gid: 0 }
 
 function* walkTree(tree: BuildTree, directory: string): Generator<TreeEntry> {

@@ -1,6 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { Applications } from '../core/application.ts'
-import { type ClusterMetadata, parseClusterMetadata, type RuntimeName } from '../core/cluster-metadata.ts'
+import {
+  type ClusterMetadata,
+  type CollectedImage,
+  parseClusterMetadata,
+  type RuntimeName,
+} from '../core/cluster-metadata.ts'
 import type { Context } from '../core/context.ts'
 import { type Digest, hexOf } from '../core/digest.ts'
 import { formatPlatform, type Platform } from '../core/platform.ts'
@@ -44,7 +49,8 @@ export interface MetadataParts {
   readonly files: ReadonlyMap<string, Digest>
   readonly standIn: boolean
   readonly unsealed: readonly string[]
-  readonly images: readonly string[]
+  readonly runtimeImages: readonly string[]
+  readonly collected: readonly CollectedImage[]
   /** What the cluster image says of itself that this one begins with. */
   readonly inherited: ClusterMetadata | undefined
   readonly applications: Applications
@@ -123,9 +129,16 @@ export function describeCluster(parts: MetadataParts): ClusterMetadata {
       string,
       string
     >,
-    images: [...new Set(parts.images)].sort(),
+    images: [...new Set(parts.runtimeImages)].sort(),
+    collected: withFormerAskers(parts.collected, inherited?.collected ?? []),
     ...(applications.applications.length === 0 ? {} : { applications: applications.applications }),
     ...(applications.launch === undefined ? {} : { launch: applications.launch }),
     ...(kubeVersion === undefined ? {} : { kubeVersion }),
   }
+}
+
+/** What asked for an image in a base may be gone from the tree by now. */
+function withFormerAskers(now: readonly CollectedImage[], before: readonly CollectedImage[]): CollectedImage[] {
+  const former = new Map(before.map(image => [image.name, image.askedBy]))
+  return now.map(image => (image.askedBy.length > 0 ? image : { ...image, askedBy: former.get(image.name) ?? [] }))
 }

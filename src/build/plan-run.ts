@@ -3,6 +3,7 @@ import type { Diagnostic } from '../core/diagnostic.ts'
 import { type Flag, findFlag, type Heredoc, type Run, type Stage } from '../kubefile/ast.ts'
 import { runEnvironment, isProxyArg, type Scope } from '../kubefile/scope.ts'
 import type { Expander } from './expander.ts'
+import type { NamedContexts } from './named-context.ts'
 import type { RunCommand, RunPlan } from './plan.ts'
 import { planMount } from './plan-run-mount.ts'
 
@@ -14,6 +15,7 @@ export interface RunPlace {
   readonly workdir: string
   readonly user: string | undefined
   readonly stages: readonly Stage[]
+  readonly contexts: NamedContexts
   /** Of the stage it stands in. */
   readonly number: number
   readonly report: (diagnostic: Diagnostic) => void

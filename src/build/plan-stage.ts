@@ -23,6 +23,7 @@ import type { Scope } from '../kubefile/scope.ts'
 import { unquoteWord } from '../kubefile/words.ts'
 import { applyChange, type ConfigChange, type StageConfig } from './container-config.ts'
 import { Expander } from './expander.ts'
+import type { NamedContexts } from './named-context.ts'
 import { ApplicationPlanner, kubeVersionLabel } from './plan-application.ts'
 import type { StageBase, StagePlan, Step } from './plan.ts'
 import { commandArgv, healthcheckOf, isSignal, parsePorts, resolveWorkdir, shellLine } from './plan-config.ts'
@@ -48,12 +49,11 @@ export interface PlannedStage {
   /** At its end: what a stage that begins with this one goes on from. */
   readonly scope: Scope
   readonly isScratch: boolean
-  /** The stages that it copies from. */
-  readonly uses: readonly number[]
 }
 
 export interface StagePlanning {
   readonly kubefile: Kubefile
+  readonly contexts: NamedContexts
   readonly diagnostics: Diagnostic[]
 }
 
@@ -77,6 +77,7 @@ class StagePlanner {
     this.#planning = planning
     this.#state = start.inherited
     this.#scope = start.scope
+    if (start.base.from === 'stage') this.#uses.add(start.base.stage)
     this.#expander = new Expander(planning.kubefile.escape, planning.diagnostics, name => this.#scope.lookup(name))
     this.#applications = new ApplicationPlanner(start.inherited.applications ?? [], this.#expander, (...mistake) =>
       this.#report(...mistake),
@@ -87,8 +88,10 @@ class StagePlanner {
     for (const trigger of this.#start.triggers) this.#planTrigger(trigger, stage)
     for (const instruction of stage.instructions) this.#planInstruction(instruction)
     const { number, name, base, platform, isScratch } = this.#start
-    const plan = { number, name, base, platform, steps: this.#steps, ...this.#state, ...this.#applications.result() }
-    return { plan, scope: this.#scope, isScratch, uses: [...this.#uses] }
+    const uses = [...this.#uses].sort((a, b) => a - b)
+    const made = { ...this.#state, ...this.#applications.result() }
+    const plan = { number, name, base, uses, platform, steps: this.#steps, ...made }
+    return { plan, scope: this.#scope, isScratch }
   }
 
   /** An ONBUILD line of the base, as if it stood behind FROM; its mistakes are shown there. */
@@ -229,6 +232,7 @@ class StagePlanner {
       workdir: this.#workdir,
       isScratch: this.#start.isScratch,
       stages: kubefile.stages,
+      contexts: this.#planning.contexts,
       number: this.#start.number,
       report: diagnostic => diagnostics.push(diagnostic),
     })
@@ -246,6 +250,7 @@ class StagePlanner {
       workdir: this.#workdir,
       user: this.#state.config.User,
       stages: kubefile.stages,
+      contexts: this.#planning.contexts,
       number: this.#start.number,
       report: diagnostic => diagnostics.push(diagnostic),
     })

@@ -6,6 +6,7 @@ import type { Word } from '../kubefile/ast.ts'
 import type { ContainerConfig } from '../oci/image.ts'
 import type { ConfigChange } from './container-config.ts'
 import type { FileMode } from './file-mode.ts'
+import type { GitSource } from './git-source.ts'
 
 /** What every step carries: the line it comes from, as written. */
 interface FromKubefile {
@@ -24,12 +25,15 @@ export type CopyOrigin =
   | { readonly from: 'context' }
   | { readonly from: 'stage'; readonly stage: number }
   | { readonly from: 'image'; readonly image: string }
+  /** A directory that `--build-context` names. */
+  | { readonly from: 'named'; readonly name: string }
 
 export type CopyItem =
   | { readonly kind: 'path'; readonly path: string }
   /** A here-document: the file that it makes. */
   | { readonly kind: 'text'; readonly name: string; readonly text: string }
   | { readonly kind: 'url'; readonly url: string; readonly checksum: Digest | undefined }
+  | { readonly kind: 'git'; readonly source: GitSource }
 
 export interface CopyPlan {
   readonly origin: CopyOrigin
@@ -159,6 +163,8 @@ export interface StagePlan {
   readonly number: number
   readonly name: string | undefined
   readonly base: StageBase
+  /** The stages that must be finished before: what it begins with and what it copies from. */
+  readonly uses: readonly number[]
   readonly platform: Platform
   readonly steps: readonly Step[]
   /** After all steps. */

@@ -6,20 +6,28 @@ import type { Platform } from '../core/platform.ts'
 import type { Kubefile } from '../kubefile/ast.ts'
 import type { HistoryEntry } from '../oci/image.ts'
 import type { Store } from '../oci/store/store.ts'
+import { discoverImages } from '../workload/discover-images.ts'
+import type { RenderChart } from '../workload/render-chart.ts'
 import type { BaseImage } from './base-images.ts'
+import { collectImages } from './collect-images.ts'
 import type { BuildContext } from './context.ts'
 import { copyFrom } from './copy-rules.ts'
 import { contextSource, type CopySource, treeSource } from './copy-source.ts'
 import { findCopySources } from './find-copy-sources.ts'
-import { type LayerSpec, splitLayers } from './layers/layer-spec.ts'
+import { type LayerSpec, roomFor, splitLayers } from './layers/layer-spec.ts'
 import type { LaidTemplate } from './lay-template.ts'
 import type { RunServices } from './executor/run-services.ts'
 import { StageRuns } from './executor/stage-runs.ts'
 import { resolveOwner } from './owner.ts'
+import type { NamedContexts } from './named-context.ts'
+import { pinImages } from './pin-images.ts'
 import type { BuildPlan, CopyOrigin, CopyStep, OwnerWish, RunStep, StagePlan, Step } from './plan.ts'
 import type { BuildSources } from './sources.ts'
+import { scheduleStages } from './stage-schedule.ts'
 import { BuildTree, type LayerEntry } from './tree.ts'
 import { readTreeText } from './tree-content.ts'
+import { unsettled } from './tree-images.ts'
+import { treeView } from './tree-view.ts'
 
 /** What a stage's steps gave, before any layer is made. */
 export interface PlannedTree {
@@ -38,28 +46,44 @@ export interface PlannedTree {
 export interface PlanInputs {
   readonly kubefile: Kubefile
   readonly context: BuildContext
+  readonly contexts: NamedContexts
+  /** Whether `--no-cache` speaks of the stage: what it makes is made anew. */
+  readonly isFresh: (stage: StagePlan) => boolean
   readonly store: Store
   readonly sources: BuildSources
   readonly runs: RunServices
   /** What a layer will be: what RUN results are known by. */
   readonly diffId: (spec: LayerSpec, ctx: Context) => Promise<Digest>
+  /** What `BASE rootfs` does with the images that it finds; nothing where absent. */
+  readonly collect?: CollectWish | undefined
 }
 
-/** Carries out the plan's stages and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
+export type CollectWish =
+  | { readonly kind: 'collect'; readonly render: RenderChart; readonly allowMissing: boolean }
+  /** `cloudimg lock`: only which they are. */
+  | { readonly kind: 'pin'; readonly render: RenderChart }
+
+/** Carries out the plan's stages, side by side, and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
 export async function runPlan(plan: BuildPlan, inputs: PlanInputs, ctx: Context): Promise<PlannedTree> {
-  const done = new Map<number, PlannedTree>()
-  for (const stage of plan.stages) {
-    const runner = new StageRunner(await begin(stage, done, inputs, ctx), done, inputs, ctx)
-    try {
-      for (const step of stage.steps) await located(inputs.kubefile, step, () => runner.run(step))
-    } finally {
-      await runner.close()
-    }
-    done.set(stage.number, runner.result())
-  }
+  const done = await scheduleStages<PlannedTree>(plan.stages, (...stage) => runStage(inputs, ...stage), ctx)
   // What an unsealed stage made may have been copied from it.
   const unsealed = [...new Set([...done.values()].flatMap(stage => stage.unsealed))]
   return { ...done.get(plan.stages.at(-1)!.number)!, unsealed }
+}
+
+async function runStage(
+  inputs: PlanInputs,
+  stage: StagePlan,
+  done: ReadonlyMap<number, PlannedTree>,
+  ctx: Context,
+): Promise<PlannedTree> {
+  const runner = new StageRunner(await begin(stage, done, inputs, ctx), done, inputs, ctx)
+  try {
+    for (const step of stage.steps) await located(inputs.kubefile, step, () => runner.run(step))
+  } finally {
+    await runner.close()
+  }
+  return runner.result()
 }
 
 async function begin(
@@ -111,6 +135,7 @@ class StageRunner {
       platform: start.plan.platform,
       store: inputs.store,
       sources: inputs.sources,
+      isFresh: inputs.isFresh(start.plan),
       layers: ctx => this.#diffIds(ctx),
       origin: origin => this.#origin(origin),
     })
@@ -149,8 +174,7 @@ class StageRunner {
         return this.#add(template.entries, step.createdBy)
       }
       case 'collect':
-        // Images are looked for in the finished tree, where this line's own wish is covered too.
-        return this.#remember(step.createdBy)
+        return this.#collect(step.createdBy)
     }
   }
 
@@ -167,6 +191,21 @@ class StageRunner {
     return [...(base?.config.rootfs.diff_ids ?? []), ...own]
   }
 
+  async #collect(createdBy: string): Promise<void> {
+    const { store, sources, collect } = this.#inputs
+    if (collect?.kind === 'pin')
+      await pinImages(this.#tree, { store, sources, platform: this.#platform, render: collect.render }, this.#ctx)
+    if (collect?.kind !== 'collect') return this.#remember(createdBy)
+    const found = await discoverImages(treeView(store, this.#tree, this.#ctx), collect, this.#ctx)
+    const requests = await unsettled(found.requests, store, this.#tree, this.#ctx)
+    const mostLayers = roomFor((this.#start.base?.manifest.layers.length ?? 0) + this.#layers.length)
+    const { allowMissing } = collect
+    const collecting = { store, sources, platform: this.#platform, createdBy, mostLayers, allowMissing }
+    const { layers } = await collectImages(requests, this.#tree, collecting, this.#ctx)
+    if (layers.length === 0) return this.#remember(createdBy)
+    this.#addLayers(layers)
+  }
+
   async #copy(step: CopyStep): Promise<void> {
     const { store, sources } = this.#inputs
     const source = await this.#origin(step.origin)
@@ -181,6 +220,11 @@ class StageRunner {
     switch (origin.from) {
       case 'context':
         return contextSource(this.#inputs.context)
+      case 'named': {
+        const context = this.#inputs.contexts.get(origin.name)
+        if (context?.kind !== 'directory') throw new CloudimgError('BUG', `no context "${origin.name}"`)
+        return contextSource(context.context)
+      }
       case 'stage': {
         const { tree, plan } = this.#done.get(origin.stage)!
         return treeSource(tree, `stage "${plan.name ?? plan.number}"`)
@@ -223,9 +267,16 @@ class StageRunner {
   }
 
   #add(entries: readonly LayerEntry[], createdBy: string): void {
-    for (const entry of entries) this.#tree.apply(entry)
-    this.#runs.changed(entries)
-    const layers = splitLayers(entries, createdBy)
+    this.#addLayers(splitLayers(entries, createdBy))
+  }
+
+  #addLayers(specs: readonly LayerSpec[]): void {
+    for (const { entries } of specs) {
+      for (const entry of entries) this.#tree.apply(entry)
+      this.#runs.changed(entries)
+    }
+    const isFresh = this.#inputs.isFresh(this.#start.plan)
+    const layers = specs.map(spec => (isFresh ? { ...spec, isFresh } : spec))
     this.#layers.push(...layers)
     this.#history.push(...layers)
   }

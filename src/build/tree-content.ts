@@ -65,12 +65,17 @@ async function readPart(
 
 /** @throws SIZE_MISMATCH for more than 16 MiB. */
 export async function readTreeText(store: Store, file: TreeFile, ctx: Context): Promise<string> {
+  return (await readTreeBytes(store, file, ctx)).toString('utf8')
+}
+
+/** @throws SIZE_MISMATCH for more than 16 MiB. */
+export async function readTreeBytes(store: Store, file: TreeFile, ctx: Context): Promise<Buffer> {
   if (file.size > maxText)
     throw new CloudimgError(
       'SIZE_MISMATCH',
       `reading "/${file.path}": ${file.size} bytes, at most ${maxText} are taken for text`,
     )
-  return (await readPart(store, file, { offset: 0, length: file.size }, ctx)).toString('utf8')
+  return await readPart(store, file, { offset: 0, length: file.size }, ctx)
 }
 
 /** Up to that many bytes from `offset` on: magic numbers, samples. */

@@ -8,12 +8,14 @@ import { addDeleteCommand } from './groups/delete-command.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addDoctorCommand } from './groups/doctor-command.ts'
 import { addImageCommands } from './groups/image-commands.ts'
+import { addIndexCommands } from './groups/index-commands.ts'
 import { addKubefileCommands } from './groups/kubefile-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
 import { addRegistryCommands } from './groups/registry-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
 import { addStoreCommands } from './groups/store-commands.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
+import { addWorkloadCommands } from './groups/workload-commands.ts'
 import type { Act } from './options.ts'
 import { type GlobalOptions, runSession } from './session.ts'
 import type { Terminal } from './terminal.ts'
@@ -49,6 +51,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
     outcome.code = await runSession(terminal, command.optsWithGlobals<GlobalOptions>(), action)
   }
   addImageCommands(program, act)
+  addIndexCommands(program, act)
   addTransferCommands(program, act)
   addArchiveCommands(program, act)
   addLoginCommands(program, act)
@@ -59,6 +62,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addStoreCommands(program, act)
   addDeployCommands(program, act)
   addDoctorCommand(program, act)
+  addWorkloadCommands(program, act)
   addClusterCommands(program, act)
   addDeleteCommand(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)

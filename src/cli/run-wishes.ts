@@ -18,7 +18,6 @@ export function runWishes(flags: RunFlags, env: NodeJS.ProcessEnv): RunWishes {
     executor: executor === undefined ? undefined : parseExecutorName(executor),
     toolbox: toolbox === undefined ? undefined : formatReference(parseReference(toolbox)),
     secrets: parseSecrets(secret, env),
-    cache: true,
   }
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { applicationSchema, launchSchema } from './application.ts'
+import { isDigest } from './digest.ts'
 import { CloudimgError } from './error.ts'
 
 const artifact = z.strictObject({
@@ -9,6 +10,19 @@ const artifact = z.strictObject({
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   size: z.number().int().nonnegative(),
 })
+
+/** A container image below `images/oci`, by one of its names. */
+const collectedImage = z.object({
+  name: z.string(),
+  /** Of this platform's manifest. */
+  digest: z.string().refine(isDigest),
+  /** Bytes of its manifest, config and layers. */
+  size: z.number().int().nonnegative(),
+  /** `file:line field`. */
+  askedBy: z.array(z.string()).readonly(),
+})
+
+export type CollectedImage = z.infer<typeof collectedImage>
 
 const schema = z.object({
   apiVersion: z.literal('cloudimg.io/v1'),
@@ -29,6 +43,8 @@ const schema = z.object({
   components: z.record(z.string(), z.string()),
   /** Container images that the runtime needs on a node, in full. */
   images: z.array(z.string()),
+  /** Container images that were collected beside those. */
+  collected: z.array(collectedImage).optional(),
   /** sealer's APP, CNI and CSI; their files lie in `application/apps/NAME/`. */
   applications: z.array(applicationSchema).optional(),
   /** What LAUNCH, CMDS or CMD start on the first server, in the rootfs, once the cluster is up. */

@@ -66,3 +66,8 @@ export function formatReference(ref: Reference): string {
 export function familiarReference(ref: Reference): string {
   return formatReference(ref).replace(/^docker\.io\/(library\/)?/, '')
 }
+
+/** The name by which a node finds an image: the CRI drops the tag where a digest stands too. */
+export function nodeName({ tag, digest, ...rest }: Reference): string {
+  return formatReference({ ...rest, ...(digest === undefined ? { tag: tag ?? 'latest' } : { digest }) })
+}

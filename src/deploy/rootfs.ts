@@ -11,6 +11,7 @@ import { formatReference, parseReference } from '../core/reference.ts'
 import type { HostFacts } from '../host/facts.ts'
 import type { ReadonlyHost } from '../host/host.ts'
 import type { RootfsFile } from '../oci/rootfs-file.ts'
+import { runtimeListPath } from '../workload/discover-images.ts'
 import { parseImageList } from '../workload/image-list.ts'
 import { readNodeRecord } from './cluster-id.ts'
 import type { DeployPlatform } from './deploy-image.ts'
@@ -86,17 +87,15 @@ export async function emptyRootfs({ platform }: HostFacts): Promise<Rootfs> {
   return { platform: none, tree: [], installer, images: [] }
 }
 
-/** `manifests/imageList` counts where the image is sealed: then the build has seen to it that the images are inside. */
+/** The runtime's own, and whatever the build has collected. */
 async function expectedImages(
-  { images, sealed }: ClusterMetadata,
+  { images, collected = [] }: ClusterMetadata,
   read: (path: string) => Promise<string | undefined>,
 ): Promise<readonly string[]> {
-  const lists = ['images/k3s-images.txt', ...(sealed ? ['manifests/imageList'] : [])]
-  const names = new Set(images.map(name => formatReference(parseReference(name))))
-  for (const path of lists) {
-    const list = await read(path)
-    for (const { image } of parseImageList(list ?? '', path)) names.add(image)
-  }
+  const named = [...images, ...collected.map(image => image.name)]
+  const names = new Set(named.map(name => formatReference(parseReference(name))))
+  const list = await read(runtimeListPath)
+  for (const { image } of parseImageList(list ?? '', runtimeListPath).requests) names.add(image)
   return [...names].sort()
 }
 

@@ -72,7 +72,7 @@ async function digestLeaves(
 }
 
 /** A plain layer is read from the byte on, a compressed one through what is unpacked of it already. */
-function leafOpener(
+export function leafOpener(
   source: BlobReader,
   layers: readonly Descriptor[],
 ): (leaf: LeafNode, ctx: Context) => Promise<Readable> {

@@ -107,6 +107,8 @@ export interface Runtime {
   install(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   init(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   join(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
+  /** Gives a node that is up the container images of its rootfs. */
+  importImages(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   /** `via`: a server that runs; kubectl is asked there. */
   upgrade(node: PlannedNode, cluster: Cluster, via: PlannedNode, options: UpgradeOptions): readonly DeployStep[]
   /** A node leaves the cluster, and k3s its machine. */

@@ -23,6 +23,7 @@ export function undeployable(name: RuntimeName): Runtime {
     install: refuse,
     init: refuse,
     join: refuse,
+    importImages: refuse,
     upgrade: refuse,
     remove: refuse,
     forget: refuse,

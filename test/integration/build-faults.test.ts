@@ -219,19 +219,18 @@ describe('sealing', () => {
   const pod =
     'apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n    - image: docker.io/library/nginx:1.27\n'
 
-  it('refuses an image that no archive has, and says who asks for it', async () => {
+  it('refuses an image that cannot be had, and says who asks for it', async () => {
     await wanting('wants', pod)
-    const failure = await failing({ context: at('wants') })
-    expect(failure).toMatchObject({ exit: 1, code: 'IMAGE_UNRESOLVED' })
-    expect(failure.message).toContain('docker.io/library/nginx:1.27 (manifests/app.yaml:6)')
-    expect(failure.hint).toContain('--collect=never')
+    const failure = await failing({ context: at('wants'), mirror: release.directory, flags: ['--offline'] })
+    expect(failure).toMatchObject({ exit: 1, code: 'OFFLINE' })
+    expect(failure.message).toContain('docker.io/library/nginx:1.27 (manifests/app.yaml:6 ')
   })
 
   it('refuses what an imageList names, too', async () => {
     await mkdir(at('lists/manifests'), { recursive: true })
     await writeFile(at('lists/manifests/ImageList'), '# what runs\nrancher/mirrored-pause:3.6\n\nbusybox:1.36\n')
-    const failure = await failing({ context: at('lists') })
-    expect(failure).toMatchObject({ exit: 1, code: 'IMAGE_UNRESOLVED' })
+    const failure = await failing({ context: at('lists'), mirror: release.directory, flags: ['--offline'] })
+    expect(failure).toMatchObject({ exit: 1, code: 'OFFLINE' })
     expect(failure.message).toContain('docker.io/library/busybox:1.36 (manifests/ImageList:4)')
     expect(failure.message).not.toContain('mirrored-pause')
   })

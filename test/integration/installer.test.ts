@@ -498,6 +498,64 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
       expect(answer).toMatchObject(userland === 'busybox' ? missing : { ok: true, changed: true })
     })
 
+    describe('of a layout', () => {
+      const digest = (digit: string): string => `sha256:${digit.repeat(64)}`
+      const type = 'application/vnd.oci.image.manifest.v1+json'
+      const line = (name: string, manifest: string, blob: string): string =>
+        `${digest(manifest)} 7 ${type} ${name} ${digest(blob)} ${digest('f')}`
+      const [a, b] = ['docker.io/library/a:1', `registry.example/b@${digest('c')}`]
+      const lay = (...lines: readonly string[]): void => {
+        host.write('/tmp/oci/oci-layout', '{"imageLayoutVersion":"1.0.0"}')
+        for (const digit of '12345f') host.write(`/tmp/oci/blobs/sha256/${digit.repeat(64)}`, `blob ${digit}`)
+        host.write('/tmp/oci/images.txt', lines.map(text => `${text}\n`).join(''))
+      }
+      const imported = (): readonly string[] => host.read('/shim/archive-paths').trim().split('\n').toSorted()
+      const blob = (digit: string): string => `blobs/sha256/${digit.repeat(64)}`
+
+      it('brings what this node lacks, pins it, and changes nothing again', () => {
+        host.run(init())
+        lay(line(a, '1', '3'), line(b, '2', '4'))
+        const run = (): unknown => host.run(['import', '--archive', '/tmp/oci']).answer
+        expect(run()).toMatchObject({ ok: true, changed: true })
+        expect(imported()).toEqual([...['1', '2', '3', '4', 'f'].map(blob), 'index.json', 'oci-layout'])
+        expect(JSON.parse(host.read('/shim/index'))).toEqual({
+          schemaVersion: 2,
+          manifests: [a, b].map((name, i) => ({
+            mediaType: type,
+            digest: digest(String(i + 1)),
+            size: 7,
+            annotations: { 'io.containerd.image.name': name, 'org.opencontainers.image.ref.name': name },
+          })),
+        })
+        expect(host.read('/shim/labels').trim().split('\n')).toEqual(
+          [a, b].map(name => `${name} io.cri-containerd.pinned=pinned`),
+        )
+        expect(run()).toMatchObject({ ok: true, changed: false })
+        // Another image under the same name: only that one is streamed.
+        lay(line(a, '5', '3'), line(b, '2', '4'))
+        expect(run()).toMatchObject({ ok: true, changed: true })
+        expect(imported()).toEqual([...['3', '5', 'f'].map(blob), 'index.json', 'oci-layout'])
+        // Somebody took the pin away.
+        host.write('/shim/labels', `${b} io.cri-containerd.pinned=pinned\n`)
+        expect(run()).toMatchObject({ ok: true, changed: true })
+        expect(host.read('/shim/labels')).toContain(`${a} io.cri-containerd.pinned=pinned`)
+      })
+
+      it('refuses a list that leads elsewhere, and a layout without its blobs', () => {
+        host.run(init())
+        lay(line(a, '1', '3').replace(digest('3'), 'sha256:../../../../etc/shadow'))
+        expect(host.run(['import', '--archive', '/tmp/oci']).answer).toMatchObject({ ok: false, code: 4 })
+        lay(line(a, '1', '9'))
+        const { answer } = host.run(['import', '--archive', '/tmp/oci'])
+        expect(answer).toMatchObject({
+          ok: false,
+          code: 4,
+          message: expect.stringContaining('"/tmp/oci" is not whole'),
+        })
+        expect(host.run(['import', '--archive', '/tmp']).answer).toMatchObject({ ok: false, code: 2 })
+      })
+    })
+
     it('fails on a damaged archive', () => {
       host.run(init())
       fs.writeFileSync(host.path('/tmp/images.tar.gz'), gzipSync('x'.repeat(100_000)).subarray(0, 40))

@@ -50,7 +50,7 @@ export const installer = path.join(import.meta.dirname, '../../scripts/cloudimg-
 
 /** What the installer may use on a host with systemd: nothing beyond a base system. */
 const gnuPrograms =
-  'dash env cat cut tr sed mawk grep sort head tail wc stat sha256sum sync mv cp ln rm mkdir rmdir mktemp find od df date id uname readlink dirname chmod cmp timeout touch ip mount umount gzip zstd ls tee iptables-save'.split(
+  'dash env cat cut tr sed mawk grep sort head tail wc stat sha256sum sync mv cp ln rm mkdir rmdir mktemp find od df date id uname readlink dirname chmod cmp timeout touch ip mount umount gzip zstd ls tee tar iptables-save'.split(
     ' ',
   )
 

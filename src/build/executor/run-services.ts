@@ -15,12 +15,10 @@ export interface RunWishes {
   /** An image, by its name in full; this machine's programs where it is undefined. */
   readonly toolbox: string | undefined
   readonly secrets: Secrets
-  /** Whether results of earlier builds are taken. */
-  readonly cache: boolean
 }
 
 /** What all commands of a build share. */
-export interface RunServices extends Pick<RunWishes, 'secrets' | 'cache'> {
+export interface RunServices extends Pick<RunWishes, 'secrets'> {
   /** The store's. */
   readonly home: string
   /** The one that was asked for. */
@@ -32,7 +30,7 @@ export interface RunServices extends Pick<RunWishes, 'secrets' | 'cache'> {
 }
 
 export function openRunServices(
-  { executor: name, toolbox: image, secrets = new Map(), cache = true }: Partial<RunWishes>,
+  { executor: name, toolbox: image, secrets = new Map() }: Partial<RunWishes>,
   { home, images, store }: { readonly home: string; readonly images: BaseImages; readonly store: Store },
 ): RunServices {
   const read: ReadableTree['read'] = (file, ctx) => readContent(store, file, { offset: 0, length: file.size }, ctx)
@@ -41,7 +39,6 @@ export function openRunServices(
   return {
     home,
     secrets,
-    cache,
     executorName: name,
     executor: ctx => (executor ??= chooseExecutor(name, home, ctx)),
     toolbox: ctx => (toolbox ??= image === undefined ? hostToolbox() : imageToolbox(image, images, read, ctx)),

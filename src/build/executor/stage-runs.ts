@@ -35,6 +35,8 @@ export interface StageWorld {
   readonly platform: Platform
   readonly store: Store
   readonly sources: BuildSources
+  /** Whether results of earlier builds are passed over. */
+  readonly isFresh: boolean
   /** diff_ids of the layers so far: what a result depends on. */
   readonly layers: (ctx: Context) => Promise<readonly Digest[]>
   readonly origin: (origin: CopyOrigin) => Promise<CopySource>
@@ -74,7 +76,7 @@ export class StageRuns {
   async run(step: RunStep, ctx: Context): Promise<RunOutcome> {
     return await withTask(ctx, step.createdBy.slice(0, 70), async task => {
       const command = await this.#prepare(step, ctx)
-      const known = this.#services.cache ? await this.#recall(command, ctx) : undefined
+      const known = !this.#world.isFresh ? await this.#recall(command, ctx) : undefined
       if (known !== undefined) task.end('cached')
       const { entries } = known ?? (await this.#execute(command, task, ctx))
       return { entries, unsealed: unsealedBy(step, this.#services.executorName) }

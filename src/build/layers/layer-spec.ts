@@ -7,6 +7,8 @@ export interface LayerSpec {
   readonly entries: readonly LayerEntry[]
   /** `created_by` of its history entry: the instruction as written. */
   readonly createdBy: string
+  /** It is made whatever an earlier build left. */
+  readonly isFresh?: boolean
 }
 
 /** From this size on a file is a layer of its own, so that what does not change is not sent again. */
@@ -14,6 +16,11 @@ export const largeFile = 4 * MiB
 
 /** docker refuses 125 layers; 100 leaves room for those who build on top. */
 export const maxLayers = 100
+
+/** How many more layers the image may have; the last one of a cluster image is not counted among them. */
+export function roomFor(layers: number): number {
+  return maxLayers - 1 - layers
+}
 
 // Hard links stay with each other: a link leads to an entry of its own layer.
 function isLarge(entry: LayerEntry): entry is TreeFile {
@@ -67,6 +74,7 @@ function join(a: LayerSpec, b: LayerSpec): LayerSpec {
   return {
     entries: [...entries.values()].sort(compareEntries),
     createdBy: a.createdBy === b.createdBy ? a.createdBy : `${a.createdBy}; ${b.createdBy}`,
+    isFresh: a.isFresh === true || b.isFresh === true,
   }
 }
 

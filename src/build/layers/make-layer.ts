@@ -127,7 +127,8 @@ async function writeAll(handle: FileHandle, chunk: Buffer): Promise<void> {
   for (let at = 0; at < chunk.length;) at += (await handle.write(chunk, at)).bytesWritten
 }
 
-async function* tarBytes(
+/** A plain tar of the entries, byte for byte what a layer of them is. */
+export async function* tarBytes(
   store: Store,
   spec: LayerSpec,
   options: LayerOptions,

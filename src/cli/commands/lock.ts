@@ -1,17 +1,22 @@
 import { formatLockDifference } from '../../artifact/lock.ts'
 import { isNamed } from '../../artifact/lock-view.ts'
 import { planPlatforms, readKubefile } from '../../build/build-image.ts'
-import type { BuildPlan } from '../../build/plan.ts'
-import { type BuildSources, openSources } from '../../build/sources.ts'
-import type { Context } from '../../core/context.ts'
+import { openContext } from '../../build/context.ts'
+import { pinPlan } from '../../build/pin-plan.ts'
+import { openSources } from '../../build/sources.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { hostPlatform } from '../../core/platform.ts'
+import { helmRenderer } from '../../workload/render-chart.ts'
 import { readConfigFile } from '../config-file.ts'
 import { remoteAccess } from '../remote-access.ts'
 import type { Session } from '../session.ts'
-import { type BuildFlags, findKubefile, lockPath, parseBuildArgs, readSource } from './build.ts'
+import { findKubefile, lockPath, openNamedContexts, readSource } from '../build-input.ts'
+import { type BuildFlags, parseBuildArgs } from './build.ts'
 
-export interface LockFlags extends Pick<BuildFlags, 'file' | 'platforms' | 'buildArg' | 'mirror' | 'lockFile'> {
+export interface LockFlags extends Pick<
+  BuildFlags,
+  'file' | 'platforms' | 'buildArg' | 'buildContext' | 'mirror' | 'lockFile'
+> {
   readonly update?: readonly string[]
   readonly prune?: boolean
 }
@@ -37,26 +42,24 @@ export async function lock(session: Session, contextDirectory: string, flags: Lo
     pull: false,
     openRepository: ref => access.source(ref),
   })
+  await using opened = new AsyncDisposableStack()
   const wishes = {
+    contexts: await openNamedContexts(session, flags.buildContext ?? [], async () => sources, opened),
     platforms: flags.platforms ?? [hostPlatform()],
     buildArgs: parseBuildArgs(flags.buildArg ?? [], terminal.env),
   }
-  for (const plan of await planPlatforms(kubefile, wishes, sources.images, ctx)) await pin(plan, sources, ctx)
+  const inputs = {
+    kubefile,
+    context: await openContext(contextDirectory, file),
+    store: await session.store(),
+    sources,
+    contexts: wishes.contexts,
+    isFresh: () => false,
+    render: helmRenderer(),
+  }
+  for (const plan of await planPlatforms(kubefile, wishes, sources.images, ctx)) await pinPlan(plan, inputs, ctx)
   const { changed, difference } = await sources.finish({ prune: flags.prune === true }, ctx)
   session.answer({ path, changed, difference }, () =>
     changed ? formatLockDifference(difference).join('\n') : `${path}: nothing to change`,
   )
-}
-
-/** Looks up what the plan takes from outside, which pins it. */
-async function pin(plan: BuildPlan, sources: BuildSources, ctx: Context): Promise<void> {
-  for (const { platform, steps } of plan.stages) {
-    for (const step of steps) {
-      if (step.kind === 'template') await sources.templates.lay(step.template, step.version, platform, ctx)
-      if (step.kind !== 'copy') continue
-      const { origin } = step
-      if (origin.from === 'image') await sources.images.open({ image: origin.image, platform }, ctx)
-      for (const item of step.sources) if (item.kind === 'url') await sources.fetch(item.url, item.checksum, ctx)
-    }
-  }
 }

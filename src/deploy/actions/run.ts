@@ -6,6 +6,7 @@ import { parseInventory } from '../inventory.ts'
 import { judgeServers } from '../judges/servers.ts'
 import type { RunOptions } from '../options.ts'
 import { fixHosts } from '../phases/fix-hosts.ts'
+import { images } from '../phases/images.ts'
 import { initCluster } from '../phases/init.ts'
 import { install } from '../phases/install.ts'
 import { joinAgents } from '../phases/join-agents.ts'
@@ -18,7 +19,7 @@ import { undoAction, type UndoResult } from '../undo.ts'
 /** Hosts become a cluster, or are found to be one; those that are new to it join. */
 export const runAction: Action = {
   name: 'run',
-  phases: [send, fixHosts, install, initCluster, joinServers, joinAgents],
+  phases: [send, fixHosts, install, initCluster, joinServers, joinAgents, images],
   judges: [judgeHosts, judgeServers],
   leaves: 'cluster',
 }

@@ -1,5 +1,5 @@
 import type { Context } from '../../core/context.ts'
-import { formatReference, parseReference } from '../../core/reference.ts'
+import { nodeName, parseReference } from '../../core/reference.ts'
 import type { ReadonlyHost } from '../../host/host.ts'
 import type { PlannedNode, Runtime } from '../../runtime/runtime.ts'
 import { onHosts } from '../on-hosts.ts'
@@ -69,9 +69,7 @@ async function missingImages(
 
 function fullName(name: string): string {
   try {
-    const { tag, digest, ...rest } = parseReference(name)
-    // A name with both is found by its digest (facts/k3s.md §4.1).
-    return formatReference({ ...rest, ...(digest === undefined ? (tag === undefined ? {} : { tag }) : { digest }) })
+    return nodeName(parseReference(name))
   } catch {
     return name
   }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { HoleSource, PlannedNode, Runtime } from '../runtime.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { findSecret, type Secret } from './config.ts'
+import { imageSteps } from './images.ts'
 import { readImages, readKubeconfig, readNodes } from './observe.ts'
 import { k3sPaths } from './paths.ts'
 import { inheritedFrom } from './standing.ts'
@@ -25,6 +26,7 @@ export const k3s: Runtime = {
   install: installSteps,
   init: initSteps,
   join: joinSteps,
+  importImages: imageSteps,
   upgrade: upgradeSteps,
   remove: removeSteps,
   forget: forgetSteps,

@@ -1,0 +1,50 @@
+import { join } from 'node:path/posix'
+import type { Cluster, PlannedNode } from '../runtime.ts'
+import type { DeployStep } from '../step.ts'
+import { k3sPaths } from './paths.ts'
+
+/** Where a rootfs has the images that were collected for it, and their list: `DIGEST SIZE TYPE NAME BLOB…`. */
+const layout = 'images/oci'
+const list = `${layout}/images.txt`
+
+// $1 the list. Every name of it must be in containerd, with its digest, and safe from kubelet's garbage collection.
+const lookScript = `[ -s "$1" ] || exit 1
+timeout 60 ${k3sPaths.program} ctr -n k8s.io images ls | awk -v list="$1" '
+  BEGIN { while ((getline line < list) > 0) { split(line, field, " "); wanted[field[4]] = field[1] } }
+  ($1 in wanted) && wanted[$1] == $3 && index($0, "io.cri-containerd.pinned=pinned") { delete wanted[$1] }
+  END { for (name in wanted) exit 1 }'`
+
+const dropScript = `cut -d ' ' -f 4 "$1" | xargs ${k3sPaths.program} ctr -n k8s.io images rm`
+
+/**
+ * Streams the collected images into the node's containerd, those that it lacks, and pins them. Upstream's own archive is no
+ * concern of this: k3s imports it by itself (facts/k3s.md §4.2). Nothing where the image brings none.
+ */
+export function imageSteps(node: PlannedNode, cluster: Cluster): readonly DeployStep[] {
+  if (!node.rootfs.files.has(list)) return []
+  const { directory } = node.rootfs
+  const path = join(directory, list)
+  const blobs = [...node.rootfs.files.keys()].filter(file => file.startsWith(`${layout}/blobs/`)).length
+  return [
+    {
+      id: `images/${node.host}`,
+      host: node.host,
+      sentence: `import the collected container images, ${blobs} blobs, and pin them`,
+      do: [
+        {
+          op: 'installer',
+          verb: 'import',
+          rootfs: directory,
+          args: ['--archive', join(directory, layout)],
+          timeoutSeconds: cluster.timeoutSeconds,
+        },
+      ],
+      done: {
+        probe: 'command',
+        argv: ['sh', '-c', lookScript, 'images-present', path],
+        expect: 'zero',
+      },
+      undo: { kind: 'compensating', do: [{ op: 'exec', argv: ['sh', '-c', dropScript, 'drop-images', path] }] },
+    },
+  ]
+}
