@@ -1,5 +1,5 @@
-import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makeBaseTree } from '../support/base-tree.ts'
 import { cloudimg, cloudimgJson, storeOf } from '../support/cloudimg.ts'
@@ -21,6 +21,12 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await scratch[Symbol.asyncDispose]()
+})
+
+it('its shell scripts are clean', async () => {
+  const directory = resolve(import.meta.dirname, '../../scripts/run')
+  const names = (await readdir(directory)).map(name => join(directory, name))
+  expect((await attempt(['shellcheck', '-s', 'sh', '-S', 'warning', ...names])).stdout).toBe('')
 })
 
 describe('what a command does becomes its layer', () => {
