@@ -159,7 +159,7 @@ setup_selinux() {
 
 create_symlinks() {
     for cmd in kubectl crictl ctr; do
-        if [ -e "$bin_dir/$cmd" ]; then continue; fi
+        if [ -e "$bin_dir/$cmd" ] && [ "$INSTALL_K3S_SYMLINK" != force ]; then continue; fi
         if which "$cmd" >/dev/null 2>&1 && [ "$INSTALL_K3S_SYMLINK" != force ]; then
             info "Skipping $bin_dir/$cmd symlink to k3s, command exists in PATH"
         else

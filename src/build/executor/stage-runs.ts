@@ -167,6 +167,15 @@ export class StageRuns {
       const end = await session.run(job, { onOutput }, ctx)
       relay.flush()
       if (end.code !== 0) throw await this.#failure(command, end, relay.redact(said.text), desk?.desk, session)
+      // A pipe hides that its first command failed, and a second address may have had the file.
+      const { message, hint } = desk?.desk.failure ?? {}
+      if (message !== undefined) {
+        const why = {
+          message: `the command succeeded without what it asked for: ${message}`,
+          ...(hint === undefined ? {} : { hint }),
+        }
+        ctx.events({ kind: 'warning', code: 'run-fetch', ...why })
+      }
       const entries = await this.#difference(end, job, tree, secrets, ctx)
       const run = { entries, fetched: desk?.desk.fetched() ?? [] }
       await rememberRun(this.#world.store, command.key, run, this.#world.tree)

@@ -20,6 +20,8 @@ export function toolboxEnvironment(platform: Platform): Readonly<Record<string, 
   return {
     ARCH: platform.arch,
     INSTALL_K3S_BIN_DIR: `/${rootfsPath}/bin`,
+    // Whatever this machine has on its path.
+    INSTALL_K3S_SYMLINK: 'force',
     INSTALL_K3S_SKIP_START: 'true',
     INSTALL_K3S_SKIP_ENABLE: 'true',
     INSTALL_K3S_SKIP_SELINUX_RPM: 'true',
