@@ -98,21 +98,8 @@ class CopyPlanner {
   #origin(): CopyOrigin {
     const value = findFlag(this.#copy, 'from')?.value
     if (value === undefined) return { from: 'context' }
-    const { stages, number, expander } = this.#place
-    const name = unquoteWord(value.text, expander.escape)
-    // As in BuildKit: a named context comes before the stage and the image of that name.
-    const key = contextKey(name)
-    const context = this.#place.contexts.get(key)
-    if (context !== undefined)
-      return context.kind === 'image' ? { from: 'image', image: context.image } : { from: 'named', name: key }
-    const named = stages.findIndex(({ from }) => from?.as?.text.toLowerCase() === name.toLowerCase())
-    const found = named < 0 && /^\d+$/.test(name) && Number(name) < stages.length ? Number(name) : named
-    if (found >= number) {
-      this.#report('copy-from', `--from=${name} is no earlier stage`, value.span, 'copy from a stage above this one')
-    }
-    if (found >= 0) return { from: 'stage', stage: found }
-    const image = expander.at(value, () => formatReference(parseReference(name)))
-    return { from: 'image', image: image ?? this.#fail('') }
+    const name = unquoteWord(value.text, this.#place.expander.escape)
+    return copyOrigin(name, value, this.#place) ?? this.#fail({ from: 'context' })
   }
 
   #mode(): FileMode | undefined {
@@ -162,6 +149,36 @@ class CopyPlanner {
     this.#place.report({ severity: 'error', rule, message, span, hint })
     return this.#fail(undefined)
   }
+}
+
+/** The stage or image that `from` names, `word` being the place of it; undefined where it is none, which is reported. */
+export function copyOrigin(
+  name: string,
+  word: Word,
+  {
+    stages,
+    contexts,
+    number,
+    expander,
+    report,
+  }: Pick<CopyPlace, 'stages' | 'contexts' | 'number' | 'expander' | 'report'>,
+): CopyOrigin | undefined {
+  // As in BuildKit: a named context comes before the stage and the image of that name.
+  const key = contextKey(name)
+  const context = contexts.get(key)
+  if (context !== undefined)
+    return context.kind === 'image' ? { from: 'image', image: context.image } : { from: 'named', name: key }
+  const named = stages.findIndex(({ from }) => from?.as?.text.toLowerCase() === name.toLowerCase())
+  const found = named < 0 && /^\d+$/.test(name) && Number(name) < stages.length ? Number(name) : named
+  if (found >= number) {
+    const message = `--from=${name} is no earlier stage`
+    const hint = 'copy from a stage above this one'
+    report({ severity: 'error', rule: 'copy-from', message, span: word.span, hint })
+    return undefined
+  }
+  if (found >= 0) return { from: 'stage', stage: found }
+  const image = expander.at(word, () => formatReference(parseReference(name)))
+  return image === undefined ? undefined : { from: 'image', image }
 }
 
 /** `user[:group]`; undefined for what has another form. */

@@ -6,6 +6,7 @@ import { addBuildCommands } from './groups/build-commands.ts'
 import { addClusterCommands } from './groups/cluster-commands.ts'
 import { addDeleteCommand } from './groups/delete-command.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
+import { addDoctorCommand } from './groups/doctor-command.ts'
 import { addImageCommands } from './groups/image-commands.ts'
 import { addIndexCommands } from './groups/index-commands.ts'
 import { addKubefileCommands } from './groups/kubefile-commands.ts'
@@ -61,6 +62,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addServeCommand(program, act)
   addStoreCommands(program, act)
   addDeployCommands(program, act)
+  addDoctorCommand(program, act)
   addWorkloadCommands(program, act)
   addClusterCommands(program, act)
   addViewCommands(program, act)

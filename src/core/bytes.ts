@@ -21,3 +21,10 @@ export function parseBytes(text: string): number | undefined {
   const bytes = Number(digits) * (suffix.toLowerCase() === 'b' ? 1000 ** (power / 10) : 2 ** power)
   return Number.isSafeInteger(bytes) ? bytes : undefined
 }
+
+/** `4096`, `64k`, `512m`, `1g`: as docker reads the size of a mount, where a `b` behind changes nothing. Undefined for what is no size. */
+export function parseSize(text: string): number | undefined {
+  const [, digits = '', unit = ''] = /^(\d{1,15})([kmg]?)b?$/i.exec(text) ?? []
+  if (digits === '') return undefined
+  return Number(digits) * 1024 ** ['', 'k', 'm', 'g'].indexOf(unit.toLowerCase())
+}
