@@ -22,7 +22,8 @@ function commandPage(): string {
     .createHelp()
     .visibleCommands(program)
     .filter(command => command.name() !== 'help')
-    .map(command => `## cloudimg ${command.name()}\n\n${fenced(helpOf(command))}`)
+    .flatMap(command => [command, ...command.commands])
+    .map(commandSection)
   const codes = exitCodeMeanings.map(([code, meaning]) => `| ${code} | ${meaning} |`)
   return [
     generated,
@@ -31,6 +32,12 @@ function commandPage(): string {
     ...sections,
     `## Exit codes\n\n| code | meaning |\n| ---- | ------- |\n${codes.join('\n')}`,
   ].join('\n\n')
+}
+
+function commandSection(command: Command): string {
+  const parents: string[] = []
+  for (let at: Command | null = command; at !== null; at = at.parent) parents.unshift(at.name())
+  return `## ${parents.join(' ')}\n\n${fenced(helpOf(command))}`
 }
 
 function helpOf(command: Command): string {

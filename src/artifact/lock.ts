@@ -17,6 +17,8 @@ export type LockEntry =
   | (Entry<'artifact'> & { readonly digest: Digest; readonly size: number })
   | (Entry<'image'> & { readonly digest: Digest })
   | (Entry<'channel'> & { readonly version: string })
+  /** `digest`: of the commit's tree as a plain tar, `.git` left out. */
+  | (Entry<'git'> & { readonly commit: string; readonly digest: Digest })
   | (Entry<'tool'> & { readonly version: string })
 
 export type LockKind = LockEntry['kind']
@@ -38,16 +40,17 @@ const schema = z.strictObject({
   artifacts: z.array(z.strictObject({ locator, platform, digest, size: z.number().int().nonnegative() })).default([]),
   images: z.array(z.strictObject({ locator, platform, digest })).default([]),
   channels: z.array(z.strictObject({ locator, platform, version: z.string() })).default([]),
+  gits: z.array(z.strictObject({ locator, platform, commit: z.string().regex(/^[0-9a-f]{40}$/), digest })).default([]),
   tools: z.array(z.strictObject({ locator, platform, version: z.string() })).default([]),
 })
 
 const shape: FileShape<typeof schema> = {
   rule: 'lock-schema',
   schema,
-  words: 'lockVersion artifacts images channels tools locator platform digest size version'.split(' '),
+  words: 'lockVersion artifacts images channels gits tools locator platform digest size version commit'.split(' '),
 }
 
-const sections = { artifacts: 'artifact', channels: 'channel', images: 'image', tools: 'tool' } as const
+const sections = { artifacts: 'artifact', channels: 'channel', gits: 'git', images: 'image', tools: 'tool' } as const
 
 /** An empty lock where there is no such file. @throws InvalidFileError with the places of what is wrong. */
 export async function readLock(path: string): Promise<Lock> {
@@ -62,6 +65,7 @@ export function parseLock(text: string, filename: string): Lock {
     ...read.artifacts.map(entry => ({ kind: 'artifact' as const, ...entry })),
     ...read.images.map(entry => ({ kind: 'image' as const, ...entry })),
     ...read.channels.map(entry => ({ kind: 'channel' as const, ...entry })),
+    ...read.gits.map(entry => ({ kind: 'git' as const, ...entry })),
     ...read.tools.map(entry => ({ kind: 'tool' as const, ...entry })),
   ])
 }
@@ -83,6 +87,8 @@ export function formatLock(lock: Lock): string {
 function formatEntry(entry: LockEntry): readonly string[] {
   const head = [`  - locator: ${JSON.stringify(entry.locator)}`, `    platform: ${entry.platform}`]
   if ('version' in entry) return [...head, `    version: ${JSON.stringify(entry.version)}`]
+  if (entry.kind === 'git')
+    return [...head, `    commit: ${JSON.stringify(entry.commit)}`, `    digest: ${entry.digest}`]
   const size = entry.kind === 'artifact' ? [`    size: ${entry.size}`] : []
   return [...head, `    digest: ${entry.digest}`, ...size]
 }
@@ -106,8 +112,9 @@ export function keyOf(entry: Pick<LockEntry, 'kind' | 'locator' | 'platform'>): 
   return `${entry.kind}\0${entry.locator}\0${entry.platform}`
 }
 
-/** What pins the entry: its digest, or the version that a channel stood for. */
+/** What pins the entry: its digest, the version that a channel stood for, or a commit with its content. */
 export function pinOf(entry: LockEntry): string {
+  if (entry.kind === 'git') return `commit ${entry.commit} (${entry.digest})`
   return 'digest' in entry ? entry.digest : entry.version
 }
 

@@ -19,6 +19,7 @@ import { baseAnnotations, baseHistory, baseLayers } from './base-layers.ts'
 import type { BaseImages } from './base-images.ts'
 import { clusterLayerEntries } from './cluster-layer.ts'
 import type { BuildContext } from './context.ts'
+import { annotationsOf, type ImageAdditions, noAdditions } from './image-additions.ts'
 import { LayerMaker, type MadeLayer } from './layers/layer-maker.ts'
 import { type LayerSpec, maxLayers, packLayers, splitLayers } from './layers/layer-spec.ts'
 import type { Compression } from './layers/compress.ts'
@@ -31,24 +32,32 @@ import {
   isListedPath,
   isStandIn,
 } from './metadata.ts'
+import type { NamedContexts } from './named-context.ts'
+import { freshStages, type NoCache } from './no-cache.ts'
 import type { BuildPlan } from './plan.ts'
+import { openRunServices, type RunServices, type RunWishes } from './executor/run-services.ts'
+import { clearAbandonedRuns } from './executor/workspace.ts'
 import { baseKey, planBuild, type PlanResult, targetStage } from './plan-build.ts'
 import { kubeVersionLabel } from './plan-application.ts'
 import { resolveApplications } from './resolve-applications.ts'
 import { type PlannedTree, runPlan } from './run-plan.ts'
 import { sealTree } from './seal.ts'
 import type { BuildSources } from './sources.ts'
-import type { StageConfig } from './container-config.ts'
+import { type StageConfig, withLabels } from './container-config.ts'
 
 export interface BuildRequest {
   readonly kubefile: { readonly filename: string; readonly source: string }
   readonly context: BuildContext
+  /** What `--build-context` names; none unless told. */
+  readonly contexts?: NamedContexts
   readonly platforms: readonly Platform[]
   readonly buildArgs: Readonly<Record<string, string>>
   readonly tags: readonly Reference[]
   readonly target?: string | undefined
   /** Templates, images and files from outside: mirrors, lock, cache. */
   readonly sources: BuildSources
+  /** How RUN is run; by whatever works here, without secrets, unless told. */
+  readonly run?: Partial<RunWishes>
   readonly options: BuildOptions
 }
 
@@ -63,6 +72,10 @@ export interface BuildOptions {
   readonly installer: boolean
   /** Looks at the finished image before any name stands for it: what this throws leaves the names as they are. */
   readonly approve?: (index: Descriptor, ctx: Context) => Promise<void>
+  /** Labels and annotations of the command line; none unless told. */
+  readonly additions?: ImageAdditions
+  /** What is made anew whatever an earlier build left; nothing unless told. */
+  readonly noCache?: NoCache
 }
 
 export interface BuiltPlatform {
@@ -110,6 +123,7 @@ export interface PlanWishes {
   readonly buildArgs: Readonly<Record<string, string>>
   /** The stage that becomes the image; the last one unless told. */
   readonly target?: string | undefined
+  readonly contexts?: NamedContexts
 }
 
 /**
@@ -134,13 +148,13 @@ export async function planPlatforms(
 async function planPlatform(
   kubefile: Kubefile,
   platform: Platform,
-  { buildArgs, target }: PlanWishes,
+  { buildArgs, target, contexts = new Map() }: PlanWishes,
   images: Pick<BaseImages, 'open'>,
   ctx: Context,
 ): Promise<PlanResult> {
   const bases = new Map<string, StageConfig>()
   for (;;) {
-    const request = { platform, buildPlatform: hostPlatform(), buildArgs, bases }
+    const request = { platform, buildPlatform: hostPlatform(), buildArgs, bases, contexts }
     const result = planBuild(kubefile, { ...request, ...(target === undefined ? {} : { target }) })
     if (result.missing.length === 0 || result.diagnostics.length > 0) return result
     for (const name of result.missing) {
@@ -169,18 +183,25 @@ export async function buildImage(request: BuildRequest, store: Store, ctx: Conte
     compression,
     wantsDigest: path => isArtifactPath(path) || isListedPath(path),
   })
+  const { home } = store.layout
+  await clearAbandonedRuns(home)
+  const runs = openRunServices(request.run ?? {}, { home, images: request.sources.images, store })
   const built = await buildPlatforms(
-    plans.map(plan => new PlatformBuild(plan, kubefile, request, store, maker)),
+    plans.map(plan => new PlatformBuild(plan, kubefile, request, store, maker, runs)),
     ctx,
   )
-  const index = await assembleIndex(
-    store,
-    built.map(image => image.manifest),
-    {},
+  const { annotations } = request.options.additions ?? noAdditions
+  const entries = built.map(({ manifest, platform }) =>
+    withAnnotations(manifest, annotationsOf(annotations, 'manifest-descriptor', platform)),
   )
+  const index = await assembleIndex(store, entries, annotationsOf(annotations, 'index'))
   await request.options.approve?.(index, ctx)
   for (const tag of request.tags) await store.tag(formatReference(tag), index, ctx)
   return { index: index.digest, platforms: built.map(describePlatform) }
+}
+
+function withAnnotations(descriptor: Descriptor, annotations: Readonly<Record<string, string>>): Descriptor {
+  return Object.keys(annotations).length === 0 ? descriptor : { ...descriptor, annotations }
 }
 
 function warnOfUnusedArgs(kubefile: Kubefile, buildArgs: Readonly<Record<string, string>>, ctx: Context): void {
@@ -225,23 +246,45 @@ class PlatformBuild {
   readonly #request: BuildRequest
   readonly #store: Store
   readonly #maker: LayerMaker
+  readonly #runs: RunServices
 
-  constructor(plan: BuildPlan, kubefile: Kubefile, request: BuildRequest, store: Store, maker: LayerMaker) {
+  constructor(
+    plan: BuildPlan,
+    kubefile: Kubefile,
+    request: BuildRequest,
+    store: Store,
+    maker: LayerMaker,
+    runs: RunServices,
+  ) {
     this.#plan = plan
     this.#kubefile = kubefile
     this.#request = request
     this.#store = store
     this.#maker = maker
+    this.#runs = runs
   }
 
   async build(ctx: Context): Promise<PlatformResult> {
     const { platform } = targetStage(this.#plan)
-    const { sources, context, options } = this.#request
-    const { collect, allowUnresolved = false } = options
+    const { sources, context, contexts = new Map(), options } = this.#request
+    const { collect, allowUnresolved = false, noCache = [] } = options
     const [shared, render] = [{ store: this.#store, sources }, helmRenderer()]
     const collecting =
       collect === 'never' ? {} : { collect: { kind: 'collect', render, allowMissing: allowUnresolved } as const }
-    const unsealed = await runPlan(this.#plan, { ...shared, ...collecting, kubefile: this.#kubefile, context }, ctx)
+    const unsealed = await runPlan(
+      this.#plan,
+      {
+        ...shared,
+        ...collecting,
+        kubefile: this.#kubefile,
+        context,
+        contexts,
+        isFresh: freshStages(noCache, this.#kubefile),
+        runs: this.#runs,
+        diffId: async (spec, ctx) => (await this.#maker.make(spec, ctx)).diffId,
+      },
+      ctx,
+    )
     const { planned, ...images } = await sealTree(unsealed, { ...shared, collect, render, allowUnresolved }, ctx)
     const below = planned.base === undefined ? [] : baseLayers(planned.base)
     if (planned.layers.length === 0 && below.length === 0)
@@ -277,14 +320,18 @@ class PlatformBuild {
       annotations['io.cloudimg.runtime'] = runtime
       if (metadata.version !== undefined) annotations['io.cloudimg.runtime.version'] = metadata.version
     }
-    const { epoch } = this.#request.options
+    const { epoch, additions = noAdditions } = this.#request.options
     const { manifest, config } = await assembleImage(this.#store, {
       platform,
-      config: planned.plan.config,
+      config: withLabels(planned.plan.config, additions.labels),
       author: planned.plan.author,
       history: [...baseHistory(planned.base), ...history.map(entry => ({ created: timestamp(epoch), ...entry }))],
       layers: [...below, ...layers],
-      annotations: { ...annotations, ...baseAnnotations(planned.base) },
+      annotations: {
+        ...annotations,
+        ...baseAnnotations(planned.base),
+        ...annotationsOf(additions.annotations, 'manifest', platform),
+      },
       epoch,
     })
     return { platform, manifest, config, layers: [...below, ...layers] }

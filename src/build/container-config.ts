@@ -46,6 +46,11 @@ export function applyChange(stage: StageConfig, change: ConfigChange): StageConf
     : { ...stage, config: changeConfig(stage.config, change) }
 }
 
+/** The config with labels over its own. */
+export function withLabels(config: ContainerConfig, labels: Readonly<Record<string, string>>): ContainerConfig {
+  return Object.keys(labels).length === 0 ? config : { ...config, Labels: { ...config.Labels, ...labels } }
+}
+
 function changeConfig(config: ContainerConfig, change: Exclude<ConfigChange, { set: 'author' }>): ContainerConfig {
   switch (change.set) {
     case 'env':

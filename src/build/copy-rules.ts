@@ -153,27 +153,30 @@ class Copy {
   /** Every match at its own path, which begins at the root or behind the pivot `/./`; `**` takes any number of directories. */
   #copyWithParents(written: string, target: Target): void {
     const pivot = written.indexOf('/./')
-    const base = this.#base(pivot < 0 ? '' : written.slice(0, pivot))
     const pattern = cleanSource(pivot < 0 ? written : written.slice(pivot + 3))
     const rules = parsePatterns([pattern === '' ? '**' : pattern])
-    const literal = pattern.split('/').findIndex(part => hasWildcards(part))
-    const start = literal < 0 ? pattern : pattern.split('/').slice(0, literal).join('/')
+    const parts = pattern.split('/')
+    const literal = parts.findIndex(part => hasWildcards(part))
+    const start = literal < 0 ? pattern : parts.slice(0, literal).join('/')
     const count = this.#entries.size
-    for (const entry of this.#entriesFrom(join(base, start))) {
-      const path = base === '' ? entry.path : entry.path.slice(base.length + 1)
-      if (path === '' || !isIgnored(rules, path) || isIgnored(this.#exclude, path)) continue
-      this.#makeParents(join(target.path, path), path => this.#parentIn(base, target.path, path))
-      this.#put(join(target.path, path), entry)
+    for (const base of this.#bases(pivot < 0 ? '' : written.slice(0, pivot))) {
+      for (const entry of this.#entriesFrom(join(base, start))) {
+        const path = base === '' ? entry.path : entry.path.slice(base.length + 1)
+        if (path === '' || !isIgnored(rules, path) || isIgnored(this.#exclude, path)) continue
+        this.#makeParents(join(target.path, path), path => this.#parentIn(base, target.path, path))
+        this.#put(join(target.path, path), entry)
+      }
     }
     if (this.#entries.size > count) return
     if (literal < 0 && this.#exclude.length === 0) throw this.#missing(written)
     this.#warn('copy-no-match', `"${written}" matches nothing`)
   }
 
-  #base(path: string): string {
-    const [found] = this.#source.find(path)
-    if (found?.entry.type !== 'directory') throw this.#missing(path)
-    return found.entry.path
+  /** What stands before the pivot: every directory that it names. */
+  #bases(path: string): readonly string[] {
+    const found = this.#source.find(path).filter(({ entry }) => entry.type === 'directory')
+    if (found.length === 0) throw this.#missing(path)
+    return found.map(({ entry }) => entry.path)
   }
 
   *#entriesFrom(path: string): Generator<TreeEntry> {
@@ -256,7 +259,8 @@ function clash(what: string): CloudimgError {
   })
 }
 
-function refuseWhiteoutName(path: string): void {
+/** @throws CONTEXT_INVALID */
+export function refuseWhiteoutName(path: string): void {
   if (!posix.basename(path).startsWith('.wh.')) return
   throw new CloudimgError(
     'CONTEXT_INVALID',

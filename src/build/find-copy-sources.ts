@@ -2,7 +2,8 @@ import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
 import type { Store } from '../oci/store/store.ts'
 import type { CopySourceItem } from './copy-rules.ts'
-import { type CopyMatch, type CopySource, treeSource } from './copy-source.ts'
+import { type CopyMatch, type CopySource, below, treeSource } from './copy-source.ts'
+import { gitLocator, type GitSource } from './git-source.ts'
 import type { CopyItem, CopyStep } from './plan.ts'
 import type { BuildSources } from './sources.ts'
 import type { TreeFile } from './tree.ts'
@@ -11,7 +12,7 @@ import { urlFileName } from './url-file-name.ts'
 
 interface Outside {
   readonly store: Store
-  readonly sources: Pick<BuildSources, 'fetch'>
+  readonly sources: Pick<BuildSources, 'fetch' | 'git'>
 }
 
 /** A COPY's or ADD's sources with everything at hand: URLs fetched, archives read where they are to be unpacked. */
@@ -40,6 +41,8 @@ async function findItem(
       const match = await fetchFile(item, step, outside, ctx)
       return [step.unpack ? await unpacked(match, outside.store, ctx) : { kind: 'found', ...match }]
     }
+    case 'git':
+      return [await gitContent(item.source, outside, ctx)]
     case 'path': {
       if (!step.unpack || step.parents) return [item]
       const matches = source.find(item.path)
@@ -53,6 +56,22 @@ async function unpacked({ name, entry }: CopyMatch, store: Store, ctx: Context):
   const tree = entry.type === 'file' ? await unpackArchive(store, entry, name, ctx) : undefined
   if (tree === undefined) return { kind: 'found', name, entry }
   return { kind: 'archive', name, content: treeSource(tree, `archive "${name}"`) }
+}
+
+async function gitContent(source: GitSource, { sources }: Outside, ctx: Context): Promise<CopySourceItem> {
+  const { tree, commit } = await sources.git(source, ctx)
+  const name = gitLocator(source)
+  const { subdirectory } = source
+  if (!tree.isDirectory(subdirectory)) {
+    throw new CloudimgError(
+      'CONTEXT_INVALID',
+      `adding git "${name}": commit ${commit} has no directory "${subdirectory}"`,
+      {
+        hint: 'behind the ":" stands a directory of the repository',
+      },
+    )
+  }
+  return { kind: 'archive', name, content: below(treeSource(tree, `git "${name}"`), subdirectory) }
 }
 
 /** As ADD has them: for their owner alone, root (facts/oci.md §4.4). */

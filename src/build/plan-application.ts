@@ -171,5 +171,14 @@ function copyTo(target: string, sources: readonly CopyItem[]): CopyPlan {
 
 /** The name that the source has in the application's directory; a directory's own name does not count. */
 function sourceName(item: CopyItem): string {
-  return item.kind === 'url' ? urlFileName(item.url) : item.kind === 'path' ? posix.basename(item.path) : item.name
+  switch (item.kind) {
+    case 'url':
+      return urlFileName(item.url)
+    case 'path':
+      return posix.basename(item.path)
+    case 'text':
+      return item.name
+    case 'git':
+      return posix.basename(item.source.remote, '.git')
+  }
 }

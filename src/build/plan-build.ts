@@ -7,12 +7,15 @@ import type { Arg, From, Kubefile, Stage, Word } from '../kubefile/ast.ts'
 import { globalScope, type Scope, type ScopeRequest, stageScope } from '../kubefile/scope.ts'
 import { envPairs, inheritConfig, scratchConfig, type StageConfig } from './container-config.ts'
 import { Expander } from './expander.ts'
+import { contextKey, type NamedContexts } from './named-context.ts'
 import type { BaseImageName, BuildPlan, StageBase, StagePlan } from './plan.ts'
 import { type PlannedStage, type StageStart, planStage } from './plan-stage.ts'
 
 export interface PlanRequest extends ScopeRequest {
   /** The stage that becomes the image, by name or number; the last one unless told. */
   readonly target?: string
+  /** What `--build-context` names; none unless told. */
+  readonly contexts?: NamedContexts
   /** What is known of the images that FROM names, by `baseKey`. */
   readonly bases: ReadonlyMap<string, StageConfig>
 }
@@ -80,9 +83,13 @@ class Planner {
     const stage = this.#kubefile.stages[number]!
     const start = this.#start(stage, number)
     if (start === undefined) return undefined
-    const planned = planStage(stage, start, { kubefile: this.#kubefile, diagnostics: this.#diagnostics })
+    const planned = planStage(stage, start, {
+      kubefile: this.#kubefile,
+      contexts: this.#contexts,
+      diagnostics: this.#diagnostics,
+    })
     this.#planned.set(number, planned)
-    for (const used of planned.uses) this.#planStage(used)
+    for (const used of planned.plan.uses) this.#planStage(used)
     return planned
   }
 
@@ -102,8 +109,25 @@ class Planner {
     const image = this.#expander().word(from.image)
     if (platform === undefined || image === undefined) return undefined
     if (image === 'scratch') return { ...scratch, platform, scope: this.#scope(scratchConfig.Env) }
+    const context = this.#contexts.get(contextKey(image))
+    if (context?.kind === 'directory') return this.#refuseDirectory(image, from.image)
+    if (context !== undefined) return this.#fromImage(from, context.image, platform, common)
     const earlier = findStage(this.#kubefile.stages, image, number)
     return earlier === undefined ? this.#fromImage(from, image, platform, common) : this.#fromStage(earlier, common)
+  }
+
+  get #contexts(): NamedContexts {
+    return this.#request.contexts ?? new Map()
+  }
+
+  #refuseDirectory(image: string, { span }: Word): undefined {
+    this.#diagnostics.push({
+      severity: 'error',
+      rule: 'from-directory',
+      message: `--build-context has "${image}" as a directory, and a stage begins with an image`,
+      span,
+      hint: `write FROM scratch and COPY --from=${image} . /`,
+    })
   }
 
   #fromStage(earlier: number, common: Pick<StageStart, 'number' | 'name'>): StageStart | undefined {

@@ -5,6 +5,8 @@ import { type Copy, findFlag, type Heredoc, isFlagOn, isHeredoc, type Stage, typ
 import { unquoteWord } from '../kubefile/words.ts'
 import type { Expander } from './expander.ts'
 import { type FileMode, parseFileMode } from './file-mode.ts'
+import { isCommit, isGitSource, parseGitSource } from './git-source.ts'
+import { contextKey, type NamedContexts } from './named-context.ts'
 import type { CopyItem, CopyOrigin, CopyPlan, OwnerWish } from './plan.ts'
 
 /** Where a COPY stands. */
@@ -13,6 +15,7 @@ export interface CopyPlace {
   readonly workdir: string
   readonly isScratch: boolean
   readonly stages: readonly Stage[]
+  readonly contexts: NamedContexts
   /** Of the stage it stands in. */
   readonly number: number
   readonly report: (diagnostic: Diagnostic) => void
@@ -59,9 +62,8 @@ class CopyPlanner {
     if (isHeredoc(source)) return this.#text(source)
     const path = this.#expand(source)
     if (path === '') return this.#report('empty', 'a source expands to nothing', source.span, 'set the variable')
-    const isUrl = /^https?:\/\//i.test(path)
-    if (isGitSource(path)) return this.#refuseGit(path, source.span)
-    if (!isUrl) return { kind: 'path', path }
+    if (isGitSource(path)) return this.#git(path, source)
+    if (!isUrl(path)) return { kind: 'path', path }
     if (this.#copy.kind === 'COPY') {
       return this.#report('copy-url', 'COPY takes no URL', source.span, `write ADD ${path}`)
     }
@@ -74,28 +76,30 @@ class CopyPlanner {
     return { kind: 'text', name, text }
   }
 
-  #refuseGit(path: string, span: Span): undefined {
-    return this.#report(
-      'not-built-yet',
-      `${this.#copy.kind} of the git repository "${path}" cannot be built yet`,
-      span,
-      'clone it into the context, or ADD the archive of a release with --checksum and --unpack=true',
-    )
+  #git(text: string, word: Word): CopyItem | undefined {
+    if (this.#copy.kind === 'COPY') {
+      return this.#report('copy-url', 'COPY takes no git repository', word.span, `write ADD ${text}`)
+    }
+    const source = this.#place.expander.at(word, () => parseGitSource(text))
+    if (source === undefined) return this.#fail(undefined)
+    const keepGitDir = source.keepGitDir || isFlagOn(this.#copy, 'keep-git-dir')
+    const checksum = this.#gitChecksum() ?? source.checksum
+    return { kind: 'git', source: { ...source, keepGitDir, checksum } }
+  }
+
+  #gitChecksum(): string | undefined {
+    const value = findFlag(this.#copy, 'checksum')?.value
+    if (value === undefined) return undefined
+    const text = this.#expand(value)
+    if (isCommit(text) || this.#failed) return text
+    return this.#report('checksum', `"${text}" is no commit`, value.span, 'write the commit, 7 to 40 digits of it')
   }
 
   #origin(): CopyOrigin {
     const value = findFlag(this.#copy, 'from')?.value
     if (value === undefined) return { from: 'context' }
-    const { stages, number, expander } = this.#place
-    const name = unquoteWord(value.text, expander.escape)
-    const named = stages.findIndex(({ from }) => from?.as?.text.toLowerCase() === name.toLowerCase())
-    const found = named < 0 && /^\d+$/.test(name) && Number(name) < stages.length ? Number(name) : named
-    if (found >= number) {
-      this.#report('copy-from', `--from=${name} is no earlier stage`, value.span, 'copy from a stage above this one')
-    }
-    if (found >= 0) return { from: 'stage', stage: found }
-    const image = expander.at(value, () => formatReference(parseReference(name)))
-    return { from: 'image', image: image ?? this.#fail('') }
+    const name = unquoteWord(value.text, this.#place.expander.escape)
+    return copyOrigin(name, value, this.#place) ?? this.#fail({ from: 'context' })
   }
 
   #mode(): FileMode | undefined {
@@ -117,21 +121,19 @@ class CopyPlanner {
     return this.#report('chown', `"${text}" is no owner`, value.span, hint)
   }
 
+  /** For one remote source alone; a git repository's is a commit, see `#gitChecksum`. */
   #checksum(): Digest | undefined {
     const value = findFlag(this.#copy, 'checksum')?.value
     if (value === undefined) return undefined
+    const [first, ...others] = this.#copy.sources.map(source => (isHeredoc(source) ? '' : this.#expand(source)))
+    const isRemote = isUrl(first ?? '') || isGitSource(first ?? '')
+    if (!isRemote || others.length > 0)
+      return this.#report('checksum', '--checksum is for one URL', value.span, 'give each URL an ADD of its own')
+    if (isGitSource(first ?? '')) return undefined
     const text = this.#expand(value)
-    if (!isDigest(text)) {
-      return this.#report(
-        'checksum',
-        `"${text}" is no sha256 digest`,
-        value.span,
-        'write --checksum=sha256:… with 64 digits',
-      )
-    }
-    const urls = this.#copy.sources.filter(source => !isHeredoc(source) && /^["']?https?:/i.test(source.text))
-    if (this.#copy.sources.length === 1 && urls.length === 1) return text
-    return this.#report('checksum', '--checksum is for one URL', value.span, 'give each URL an ADD of its own')
+    if (isDigest(text)) return text
+    const hint = 'write --checksum=sha256:… with 64 digits'
+    return this.#report('checksum', `"${text}" is no sha256 digest`, value.span, hint)
   }
 
   #expand(word: Word): string {
@@ -149,6 +151,36 @@ class CopyPlanner {
   }
 }
 
+/** The stage or image that `from` names, `word` being the place of it; undefined where it is none, which is reported. */
+export function copyOrigin(
+  name: string,
+  word: Word,
+  {
+    stages,
+    contexts,
+    number,
+    expander,
+    report,
+  }: Pick<CopyPlace, 'stages' | 'contexts' | 'number' | 'expander' | 'report'>,
+): CopyOrigin | undefined {
+  // As in BuildKit: a named context comes before the stage and the image of that name.
+  const key = contextKey(name)
+  const context = contexts.get(key)
+  if (context !== undefined)
+    return context.kind === 'image' ? { from: 'image', image: context.image } : { from: 'named', name: key }
+  const named = stages.findIndex(({ from }) => from?.as?.text.toLowerCase() === name.toLowerCase())
+  const found = named < 0 && /^\d+$/.test(name) && Number(name) < stages.length ? Number(name) : named
+  if (found >= number) {
+    const message = `--from=${name} is no earlier stage`
+    const hint = 'copy from a stage above this one'
+    report({ severity: 'error', rule: 'copy-from', message, span: word.span, hint })
+    return undefined
+  }
+  if (found >= 0) return { from: 'stage', stage: found }
+  const image = expander.at(word, () => formatReference(parseReference(name)))
+  return image === undefined ? undefined : { from: 'image', image }
+}
+
 /** `user[:group]`; undefined for what has another form. */
 export function parseOwner(text: string): OwnerWish | undefined {
   const [user = '', group, ...rest] = text.split(':')
@@ -160,6 +192,6 @@ function belowWorkdir(workdir: string, target: string): string {
   return target === '' ? `${workdir}/` : `${workdir}/${target}`
 }
 
-function isGitSource(path: string): boolean {
-  return /^(?:git|ssh):\/\/|^[\w.-]+@[\w.-]+:|^https?:\/\/[^#]+\.git(?:#.*)?$/i.test(path)
+function isUrl(path: string): boolean {
+  return /^https?:\/\//i.test(path)
 }

@@ -11,6 +11,7 @@ import {
   keywordSpan,
   type List,
   type Onbuild,
+  type Run,
   type Stage,
   type Text,
 } from '../kubefile/ast.ts'
@@ -22,10 +23,12 @@ import type { Scope } from '../kubefile/scope.ts'
 import { unquoteWord } from '../kubefile/words.ts'
 import { applyChange, type ConfigChange, type StageConfig } from './container-config.ts'
 import { Expander } from './expander.ts'
+import type { NamedContexts } from './named-context.ts'
 import { ApplicationPlanner, kubeVersionLabel } from './plan-application.ts'
 import type { StageBase, StagePlan, Step } from './plan.ts'
 import { commandArgv, healthcheckOf, isSignal, parsePorts, resolveWorkdir, shellLine } from './plan-config.ts'
 import { parseOwner, planCopy } from './plan-copy.ts'
+import { planRun } from './plan-run.ts'
 
 /** What a stage begins with. */
 export interface StageStart {
@@ -46,12 +49,11 @@ export interface PlannedStage {
   /** At its end: what a stage that begins with this one goes on from. */
   readonly scope: Scope
   readonly isScratch: boolean
-  /** The stages that it copies from. */
-  readonly uses: readonly number[]
 }
 
 export interface StagePlanning {
   readonly kubefile: Kubefile
+  readonly contexts: NamedContexts
   readonly diagnostics: Diagnostic[]
 }
 
@@ -75,6 +77,7 @@ class StagePlanner {
     this.#planning = planning
     this.#state = start.inherited
     this.#scope = start.scope
+    if (start.base.from === 'stage') this.#uses.add(start.base.stage)
     this.#expander = new Expander(planning.kubefile.escape, planning.diagnostics, name => this.#scope.lookup(name))
     this.#applications = new ApplicationPlanner(start.inherited.applications ?? [], this.#expander, (...mistake) =>
       this.#report(...mistake),
@@ -85,8 +88,10 @@ class StagePlanner {
     for (const trigger of this.#start.triggers) this.#planTrigger(trigger, stage)
     for (const instruction of stage.instructions) this.#planInstruction(instruction)
     const { number, name, base, platform, isScratch } = this.#start
-    const plan = { number, name, base, platform, steps: this.#steps, ...this.#state, ...this.#applications.result() }
-    return { plan, scope: this.#scope, isScratch, uses: [...this.#uses] }
+    const uses = [...this.#uses].sort((a, b) => a - b)
+    const made = { ...this.#state, ...this.#applications.result() }
+    const plan = { number, name, base, uses, platform, steps: this.#steps, ...made }
+    return { plan, scope: this.#scope, isScratch }
   }
 
   /** An ONBUILD line of the base, as if it stood behind FROM; its mistakes are shown there. */
@@ -119,6 +124,8 @@ class StagePlanner {
         return this.#planCopy(instruction)
       case 'BASE':
         return this.#planBase(instruction)
+      case 'RUN':
+        return this.#planRun(instruction)
       case 'WORKDIR':
       case 'USER':
       case 'STOPSIGNAL':
@@ -176,7 +183,7 @@ class StagePlanner {
   }
 
   #planCommand(instruction: Cmd): void {
-    const argv = commandArgv(instruction.command, this.#state.config.Shell ?? ['/bin/sh', '-c'])
+    const argv = commandArgv(instruction.command, this.#shell)
     if (instruction.kind === 'CMD') {
       this.#hasOwnCmd = true
       this.#applications.cmd(shellLine(instruction.command))
@@ -225,12 +232,33 @@ class StagePlanner {
       workdir: this.#workdir,
       isScratch: this.#start.isScratch,
       stages: kubefile.stages,
+      contexts: this.#planning.contexts,
       number: this.#start.number,
       report: diagnostic => diagnostics.push(diagnostic),
     })
     if (copy === undefined) return
     if (copy.origin.from === 'stage') this.#uses.add(copy.origin.stage)
     this.#add(instruction, { kind: 'copy', ...copy })
+  }
+
+  #planRun(instruction: Run): void {
+    const { kubefile, diagnostics } = this.#planning
+    const run = planRun(instruction, {
+      expander: this.#expander,
+      scope: this.#scope,
+      shell: this.#shell,
+      workdir: this.#workdir,
+      user: this.#state.config.User,
+      stages: kubefile.stages,
+      contexts: this.#planning.contexts,
+      number: this.#start.number,
+      report: diagnostic => diagnostics.push(diagnostic),
+    })
+    if (run === undefined) return
+    for (const mount of run.mounts) {
+      if ('origin' in mount && mount.origin?.from === 'stage') this.#uses.add(mount.origin.stage)
+    }
+    this.#add(instruction, { kind: 'run', ...run })
   }
 
   #planApp(instruction: App): void {
@@ -249,6 +277,10 @@ class StagePlanner {
     const ref = resolveTemplateRef(template, version)
     if (ref.template === rootfsTemplate) this.#add(base, { kind: 'collect' })
     else this.#add(base, { kind: 'template', ...ref })
+  }
+
+  get #shell(): readonly string[] {
+    return this.#state.config.Shell ?? ['/bin/sh', '-c']
   }
 
   get #workdir(): string {

@@ -1,7 +1,8 @@
 import { formatPlatform } from '../core/platform.ts'
 import type { ConfigChange } from './container-config.ts'
 import { formatFileMode } from './file-mode.ts'
-import type { BuildPlan, CopyStep, StageBase, StagePlan, Step } from './plan.ts'
+import { gitLocator } from './git-source.ts'
+import type { BuildPlan, CopyItem, CopyOrigin, CopyStep, RunStep, StageBase, StagePlan, Step } from './plan.ts'
 
 /** A plan as people read it: a line for each step, with the line of the Kubefile it comes from. */
 export function formatPlan(plan: BuildPlan): string {
@@ -41,16 +42,15 @@ function describeStep(step: Step): string {
       return step.what
     case 'configure':
       return describeChange(step.change)
+    case 'run':
+      return describeRun(step)
   }
 }
 
 function describeCopy(step: CopyStep): string {
   const { owner, mode, origin } = step
-  const from =
-    origin.from === 'context' ? '' : ` of ${origin.from} ${origin.from === 'stage' ? origin.stage : origin.image}`
-  const sources = step.sources.map(item =>
-    item.kind === 'path' ? item.path : item.kind === 'url' ? item.url : `<<${item.name}`,
-  )
+  const from = describeOrigin(origin)
+  const sources = step.sources.map(describeItem)
   const extra = [
     ...(owner === undefined ? [] : [`owner ${owner.user}${owner.group === undefined ? '' : `:${owner.group}`}`]),
     ...(mode === undefined ? [] : [`mode ${formatFileMode(mode)}`]),
@@ -58,6 +58,42 @@ function describeCopy(step: CopyStep): string {
     ...step.exclude.map(pattern => `without ${pattern}`),
   ]
   return `copy ${sources.join(' ')}${from} to ${step.target}${extra.length === 0 ? '' : ` (${extra.join(', ')})`}`
+}
+
+function describeRun({ command, network, mounts, user, workdir }: RunStep): string {
+  const extra = [
+    ...(workdir === '/' ? [] : [`in ${workdir}`]),
+    ...(user === undefined ? [] : [`as ${user}`]),
+    ...(network === 'none' ? [] : [`network ${network}`]),
+    ...mounts.map(mount => `${mount.type} at ${mount.target ?? `$${mount.type === 'secret' ? mount.env : ''}`}`),
+  ]
+  return `run ${JSON.stringify(command.argv)}${extra.length === 0 ? '' : ` (${extra.join(', ')})`}`
+}
+
+function describeOrigin(origin: CopyOrigin): string {
+  switch (origin.from) {
+    case 'context':
+      return ''
+    case 'stage':
+      return ` of stage ${origin.stage}`
+    case 'image':
+      return ` of image ${origin.image}`
+    case 'named':
+      return ` of the context ${origin.name}`
+  }
+}
+
+function describeItem(item: CopyItem): string {
+  switch (item.kind) {
+    case 'path':
+      return item.path
+    case 'url':
+      return item.url
+    case 'git':
+      return `git ${gitLocator(item.source)}${item.source.subdirectory === '' ? '' : `:${item.source.subdirectory}`}`
+    case 'text':
+      return `<<${item.name}`
+  }
 }
 
 function describeChange(change: ConfigChange): string {

@@ -1,4 +1,5 @@
 import type { Context } from '../core/context.ts'
+import type { Digest } from '../core/digest.ts'
 import { CloudimgError, isCloudimgError } from '../core/error.ts'
 import { InvalidFileError } from '../core/invalid-file.ts'
 import type { Platform } from '../core/platform.ts'
@@ -15,11 +16,15 @@ import { contextSource, type CopySource, treeSource } from './copy-source.ts'
 import { findCopySources } from './find-copy-sources.ts'
 import { type LayerSpec, roomFor, splitLayers } from './layers/layer-spec.ts'
 import type { LaidTemplate } from './lay-template.ts'
+import type { RunServices } from './executor/run-services.ts'
+import { StageRuns } from './executor/stage-runs.ts'
 import { resolveOwner } from './owner.ts'
+import type { NamedContexts } from './named-context.ts'
 import { pinImages } from './pin-images.ts'
-import type { BuildPlan, CopyStep, OwnerWish, StagePlan, Step } from './plan.ts'
+import type { BuildPlan, CopyOrigin, CopyStep, OwnerWish, RunStep, StagePlan, Step } from './plan.ts'
 import type { BuildSources } from './sources.ts'
-import { BuildTree, type TreeEntry } from './tree.ts'
+import { scheduleStages } from './stage-schedule.ts'
+import { BuildTree, type LayerEntry } from './tree.ts'
 import { readTreeText } from './tree-content.ts'
 import { unsettled } from './tree-images.ts'
 import { treeView } from './tree-view.ts'
@@ -34,13 +39,21 @@ export interface PlannedTree {
   /** One for each instruction that made no layer, and one for each layer, in order; a layer's is the layer itself. */
   readonly history: readonly (HistoryEntry | LayerSpec)[]
   readonly templates: readonly LaidTemplate[]
+  /** Why the image is not sealed, as far as its instructions are the reason. */
+  readonly unsealed: readonly string[]
 }
 
 export interface PlanInputs {
   readonly kubefile: Kubefile
   readonly context: BuildContext
+  readonly contexts: NamedContexts
+  /** Whether `--no-cache` speaks of the stage: what it makes is made anew. */
+  readonly isFresh: (stage: StagePlan) => boolean
   readonly store: Store
   readonly sources: BuildSources
+  readonly runs: RunServices
+  /** What a layer will be: what RUN results are known by. */
+  readonly diffId: (spec: LayerSpec, ctx: Context) => Promise<Digest>
   /** What `BASE rootfs` does with the images that it finds; nothing where absent. */
   readonly collect?: CollectWish | undefined
 }
@@ -50,15 +63,27 @@ export type CollectWish =
   /** `cloudimg lock`: only which they are. */
   | { readonly kind: 'pin'; readonly render: RenderChart }
 
-/** Carries out the plan's stages and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
+/** Carries out the plan's stages, side by side, and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
 export async function runPlan(plan: BuildPlan, inputs: PlanInputs, ctx: Context): Promise<PlannedTree> {
-  const done = new Map<number, PlannedTree>()
-  for (const stage of plan.stages) {
-    const runner = new StageRunner(await begin(stage, done, inputs, ctx), done, inputs, ctx)
+  const done = await scheduleStages<PlannedTree>(plan.stages, (...stage) => runStage(inputs, ...stage), ctx)
+  // What an unsealed stage made may have been copied from it.
+  const unsealed = [...new Set([...done.values()].flatMap(stage => stage.unsealed))]
+  return { ...done.get(plan.stages.at(-1)!.number)!, unsealed }
+}
+
+async function runStage(
+  inputs: PlanInputs,
+  stage: StagePlan,
+  done: ReadonlyMap<number, PlannedTree>,
+  ctx: Context,
+): Promise<PlannedTree> {
+  const runner = new StageRunner(await begin(stage, done, inputs, ctx), done, inputs, ctx)
+  try {
     for (const step of stage.steps) await located(inputs.kubefile, step, () => runner.run(step))
-    done.set(stage.number, runner.result())
+  } finally {
+    await runner.close()
   }
-  return done.get(plan.stages.at(-1)!.number)!
+  return runner.result()
 }
 
 async function begin(
@@ -67,7 +92,7 @@ async function begin(
   { sources }: PlanInputs,
   ctx: Context,
 ): Promise<PlannedTree> {
-  const nothing = { plan, base: undefined, tree: new BuildTree(), layers: [], history: [], templates: [] }
+  const nothing = { plan, base: undefined, tree: new BuildTree(), layers: [], history: [], templates: [], unsealed: [] }
   switch (plan.base.from) {
     case 'scratch':
       return nothing
@@ -92,6 +117,8 @@ class StageRunner {
   readonly #layers: LayerSpec[]
   readonly #history: (HistoryEntry | LayerSpec)[]
   readonly #templates: LaidTemplate[]
+  readonly #unsealed: string[]
+  readonly #runs: StageRuns
 
   constructor(start: PlannedTree, done: ReadonlyMap<number, PlannedTree>, inputs: PlanInputs, ctx: Context) {
     this.#start = start
@@ -102,12 +129,26 @@ class StageRunner {
     this.#layers = [...start.layers]
     this.#history = [...start.history]
     this.#templates = [...start.templates]
+    this.#unsealed = [...start.unsealed]
+    this.#runs = new StageRuns(inputs.runs, {
+      tree: this.#tree,
+      platform: start.plan.platform,
+      store: inputs.store,
+      sources: inputs.sources,
+      isFresh: inputs.isFresh(start.plan),
+      layers: ctx => this.#diffIds(ctx),
+      origin: origin => this.#origin(origin),
+    })
   }
 
   result(): PlannedTree {
     const { plan, base } = this.#start
     const [tree, layers, history, templates] = [this.#tree, this.#layers, this.#history, this.#templates]
-    return { plan, base, tree, layers, history, templates }
+    return { plan, base, tree, layers, history, templates, unsealed: this.#unsealed }
+  }
+
+  async close(): Promise<void> {
+    await this.#runs.close()
   }
 
   get #platform(): Platform {
@@ -122,6 +163,8 @@ class StageRunner {
         return this.#remember(step.createdBy)
       case 'copy':
         return this.#copy(step)
+      case 'run':
+        return this.#runCommand(step)
       case 'directory':
         return this.#makeDirectory(step.path, step.owner, step.createdBy)
       case 'template': {
@@ -133,6 +176,19 @@ class StageRunner {
       case 'collect':
         return this.#collect(step.createdBy)
     }
+  }
+
+  async #runCommand(step: RunStep): Promise<void> {
+    const { entries, unsealed } = await this.#runs.run(step, this.#ctx)
+    this.#unsealed.push(...unsealed)
+    if (entries.length === 0) this.#remember(step.createdBy)
+    else this.#add(entries, step.createdBy)
+  }
+
+  async #diffIds(ctx: Context): Promise<readonly Digest[]> {
+    const { base } = this.#start
+    const own = await Promise.all(this.#layers.map(spec => this.#inputs.diffId(spec, ctx)))
+    return [...(base?.config.rootfs.diff_ids ?? []), ...own]
   }
 
   async #collect(createdBy: string): Promise<void> {
@@ -152,7 +208,7 @@ class StageRunner {
 
   async #copy(step: CopyStep): Promise<void> {
     const { store, sources } = this.#inputs
-    const source = await this.#origin(step)
+    const source = await this.#origin(step.origin)
     const items = await findCopySources(step, source, { store, sources }, this.#ctx)
     const owner = step.owner === undefined ? undefined : await this.#owner(step.owner)
     const { entries, warnings } = copyFrom(source, this.#tree, { ...step, sources: items, owner })
@@ -160,10 +216,15 @@ class StageRunner {
     this.#add(entries, step.createdBy)
   }
 
-  async #origin({ origin }: CopyStep): Promise<CopySource> {
+  async #origin(origin: CopyOrigin): Promise<CopySource> {
     switch (origin.from) {
       case 'context':
         return contextSource(this.#inputs.context)
+      case 'named': {
+        const context = this.#inputs.contexts.get(origin.name)
+        if (context?.kind !== 'directory') throw new CloudimgError('BUG', `no context "${origin.name}"`)
+        return contextSource(context.context)
+      }
       case 'stage': {
         const { tree, plan } = this.#done.get(origin.stage)!
         return treeSource(tree, `stage "${plan.name ?? plan.number}"`)
@@ -205,12 +266,17 @@ class StageRunner {
     this.#history.push({ created_by: createdBy, empty_layer: true })
   }
 
-  #add(entries: readonly TreeEntry[], createdBy: string): void {
+  #add(entries: readonly LayerEntry[], createdBy: string): void {
     this.#addLayers(splitLayers(entries, createdBy))
   }
 
-  #addLayers(layers: readonly LayerSpec[]): void {
-    for (const layer of layers) for (const entry of layer.entries) this.#tree.put(entry)
+  #addLayers(specs: readonly LayerSpec[]): void {
+    for (const { entries } of specs) {
+      for (const entry of entries) this.#tree.apply(entry)
+      this.#runs.changed(entries)
+    }
+    const isFresh = this.#inputs.isFresh(this.#start.plan)
+    const layers = specs.map(spec => (isFresh ? { ...spec, isFresh } : spec))
     this.#layers.push(...layers)
     this.#history.push(...layers)
   }

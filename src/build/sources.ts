@@ -13,6 +13,8 @@ import { type LockOptions, openLock } from '../artifact/lock-view.ts'
 import { parseMirror } from '../artifact/mirror.ts'
 import { directoryPool } from '../artifact/pool.ts'
 import { type BaseImages, type BaseImagesOptions, openBaseImages } from './base-images.ts'
+import type { GitSource } from './git-source.ts'
+import { fetchGitTree, type GitTree } from './git-tree.ts'
 import { type TemplateLayer, templateLayer } from './lay-template.ts'
 import { type LocalImages, openLocalImages } from './local-images.ts'
 import { zstdLevel } from './layers/compress.ts'
@@ -24,6 +26,8 @@ export interface BuildSources {
   readonly local: LocalImages
   /** Any file by its URL, into the pool. @throws as `fetchUrl` does. */
   fetch(url: string, checksum: Digest | undefined, ctx: Context): Promise<Fetched>
+  /** The tree of a git repository. @throws as `fetchGitTree` does. */
+  git(source: GitSource, ctx: Context): Promise<GitTree>
   /** Writes the lock, at the end and only if it changed. */
   finish(options: { readonly prune?: boolean; readonly compressed?: boolean }, ctx: Context): Promise<LockReport>
 }
@@ -54,12 +58,24 @@ export async function openSources(options: SourcesOptions): Promise<BuildSources
     mirrors,
     offline,
   }
+  const gitTree = onceEach<GitTree>()
   return {
     templates: templateLayer(store, options.contextDirectory, env),
     images: openBaseImages({ ...options, lock }),
     local: openLocalImages({ store, lock, contextDirectory: options.contextDirectory }),
     fetch: (url, checksum, ctx) => fetchUrl(new URL(url), env, ctx, checksum),
+    git: (source, ctx) => gitTree(JSON.stringify(source), () => fetchGitTree(source, store, env, ctx)),
     finish: (wishes, ctx) => finish(options, env, before, wishes, ctx),
+  }
+}
+
+/** The same work for every platform and stage that wants it. */
+function onceEach<T>(): (key: string, work: () => Promise<T>) => Promise<T> {
+  const known = new Map<string, Promise<T>>()
+  return (key, work) => {
+    const running = known.get(key) ?? work()
+    known.set(key, running)
+    return running
   }
 }
 

@@ -21,16 +21,25 @@ export async function unpackArchive(
   name: string,
   ctx: Context,
 ): Promise<BuildTree | undefined> {
+  const tar = await ingestArchive(store, file, name, ctx)
+  return tar === undefined ? undefined : await treeOf(store, tar, `archive "${name}"`, ctx)
+}
+
+/** The archive as a plain tar in the pool; undefined for a file that is none. @throws UNSAFE_ARCHIVE, ARCHIVE_INVALID, UNSUPPORTED. */
+export async function ingestArchive(
+  store: Store,
+  file: TreeFile,
+  name: string,
+  ctx: Context,
+): Promise<Descriptor | undefined> {
   const what = `archive "${name}"`
   const compression = sniffCompression(await readTreeSample(store, file, { offset: 0, length: 6 }, ctx))
   const packed = readContent(store, file, { offset: 0, length: file.size }, ctx)
   const plain = boundedUnpacking(decompress(packed, compression, what), file.size, what)
   const { head, body } = await peek(plain, tarBlock)
-  if (!isTarHeader(head)) {
-    await plain.return(undefined)
-    return undefined
-  }
-  return await treeOf(store, await store.ingest(streamOf(body), mediaTypes.layer, ctx), what, ctx)
+  if (isTarHeader(head)) return await store.ingest(streamOf(body), mediaTypes.layer, ctx)
+  await plain.return(undefined)
+  return undefined
 }
 
 async function treeOf(store: Store, blob: Descriptor, what: string, ctx: Context): Promise<BuildTree> {

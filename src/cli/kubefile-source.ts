@@ -1,6 +1,6 @@
 import { realpath, stat } from 'node:fs/promises'
 import { withFileErrors, writeFileAtomic } from '../io/files.ts'
-import { findKubefile, readSource } from './commands/build.ts'
+import { findKubefile, readSource } from './build-input.ts'
 import type { Session } from './session.ts'
 
 /** A Kubefile as a command reads it: by name, or from stdin. */

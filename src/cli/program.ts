@@ -6,7 +6,9 @@ import { addBuildCommands } from './groups/build-commands.ts'
 import { addClusterCommands } from './groups/cluster-commands.ts'
 import { addDeleteCommand } from './groups/delete-command.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
+import { addDoctorCommand } from './groups/doctor-command.ts'
 import { addImageCommands } from './groups/image-commands.ts'
+import { addIndexCommands } from './groups/index-commands.ts'
 import { addKubefileCommands } from './groups/kubefile-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
 import { addProveCommands } from './groups/prove-commands.ts'
@@ -14,6 +16,7 @@ import { addRegistryCommands } from './groups/registry-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
 import { addStoreCommands } from './groups/store-commands.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
+import { addViewCommands } from './groups/view-commands.ts'
 import { addWorkloadCommands } from './groups/workload-commands.ts'
 import type { Act } from './options.ts'
 import { type GlobalOptions, runSession } from './session.ts'
@@ -50,6 +53,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
     outcome.code = await runSession(terminal, command.optsWithGlobals<GlobalOptions>(), action)
   }
   addImageCommands(program, act)
+  addIndexCommands(program, act)
   addTransferCommands(program, act)
   addArchiveCommands(program, act)
   addLoginCommands(program, act)
@@ -59,9 +63,11 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addServeCommand(program, act)
   addStoreCommands(program, act)
   addDeployCommands(program, act)
+  addDoctorCommand(program, act)
   addWorkloadCommands(program, act)
   addProveCommands(program, act)
   addClusterCommands(program, act)
+  addViewCommands(program, act)
   addDeleteCommand(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)
   return program

@@ -63,7 +63,7 @@ function everythingElse(): TreeListing {
 }
 
 type Packing = 'plain' | 'gzip' | 'zstd'
-const packings: Readonly<Record<Packing, { readonly mediaType: string; pack(bytes: Buffer): Buffer }>> = {
+const packings: Readonly<Record<Packing, { readonly mediaType: string; readonly pack: (bytes: Buffer) => Buffer }>> = {
   plain: { mediaType: mediaTypes.layer, pack: bytes => bytes },
   gzip: { mediaType: mediaTypes.layerGzip, pack: bytes => gzipSync(bytes) },
   zstd: { mediaType: mediaTypes.layerZstd, pack: bytes => zstdCompressSync(bytes) },

@@ -200,7 +200,7 @@ describe('one store', () => {
     await Promise.all(Array.from({ length: 10 }, (_, worker) => work(worker, until, outcome)))
     console.log(
       `done: ${[...outcome.done]
-        .sort()
+        .sort(([a], [b]) => (a < b ? -1 : 1))
         .map(([name, count]) => `${name} ${count}`)
         .join(', ')}`,
     )

@@ -29,15 +29,23 @@ export function knownDifferences(name: string): readonly Difference[] {
     .map(({ path, aspect, cloudimg, buildah }) => ({ path, aspect, left: cloudimg, right: buildah }))
 }
 
-/** Whether the difference is one that every case may have: `*:<path>`. */
-export function isKnownEverywhere(found: Difference): boolean {
-  return known.some(
+/** Whether the difference is one that every case may have: `*:<path>`. Those that occurred are added to `used`. */
+export function isKnownEverywhere(found: Difference, used: Set<string>): boolean {
+  const match = known.find(
     ({ path, aspect, cloudimg, buildah }) =>
       path === `*${found.path.slice(found.path.indexOf(':'))}` &&
       aspect === found.aspect &&
       cloudimg === found.left &&
       buildah === found.right,
   )
+  if (match !== undefined) used.add(match.path)
+  return match !== undefined
+}
+
+/** Allowed differences of cases that are none of these; `*:<path>` is a name of its own. */
+export function unknownCases(names: readonly string[]): readonly string[] {
+  const all = new Set(names)
+  return known.map(({ path }) => path).filter(path => !all.has(path) && !all.has(/^[^:/]*/.exec(path)![0]))
 }
 
 interface Configured {

@@ -30,7 +30,7 @@ export class LayerMaker {
   }
 
   async #makeOrRecall(key: string, spec: LayerSpec, ctx: Context): Promise<MadeLayer> {
-    const known = await recallLayer(this.#store, key, ctx)
+    const known = spec.isFresh === true ? undefined : await recallLayer(this.#store, key, ctx)
     if (known !== undefined && (await this.#stillHolds(known, key, spec, ctx))) return { ...known, cached: true }
     return await withTask(ctx, `layer ${spec.createdBy.slice(0, 60)}`, async task => {
       const total = bytesOf(spec)

@@ -6,7 +6,8 @@ import { rulePage } from '../../kubefile/lint/lint.ts'
 import { lintRules } from '../../kubefile/lint/rules.ts'
 import { readKubefileSource, writeKubefile } from '../kubefile-source.ts'
 import type { Session } from '../session.ts'
-import { lockPath, parseBuildArgs } from './build.ts'
+import { lockPath } from '../build-input.ts'
+import { parseBuildArgs } from './build.ts'
 
 export interface LintFlags {
   readonly file?: string

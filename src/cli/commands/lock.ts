@@ -10,9 +10,13 @@ import { helmRenderer } from '../../workload/render-chart.ts'
 import { readConfigFile } from '../config-file.ts'
 import { remoteAccess } from '../remote-access.ts'
 import type { Session } from '../session.ts'
-import { type BuildFlags, findKubefile, lockPath, parseBuildArgs, readSource } from './build.ts'
+import { findKubefile, lockPath, openNamedContexts, readSource } from '../build-input.ts'
+import { type BuildFlags, parseBuildArgs } from './build.ts'
 
-export interface LockFlags extends Pick<BuildFlags, 'file' | 'platforms' | 'buildArg' | 'mirror' | 'lockFile'> {
+export interface LockFlags extends Pick<
+  BuildFlags,
+  'file' | 'platforms' | 'buildArg' | 'buildContext' | 'mirror' | 'lockFile'
+> {
   readonly update?: readonly string[]
   readonly prune?: boolean
 }
@@ -38,7 +42,9 @@ export async function lock(session: Session, contextDirectory: string, flags: Lo
     pull: false,
     openRepository: ref => access.source(ref),
   })
+  await using opened = new AsyncDisposableStack()
   const wishes = {
+    contexts: await openNamedContexts(session, flags.buildContext ?? [], async () => sources, opened),
     platforms: flags.platforms ?? [hostPlatform()],
     buildArgs: parseBuildArgs(flags.buildArg ?? [], terminal.env),
   }
@@ -47,6 +53,8 @@ export async function lock(session: Session, contextDirectory: string, flags: Lo
     context: await openContext(contextDirectory, file),
     store: await session.store(),
     sources,
+    contexts: wishes.contexts,
+    isFresh: () => false,
     render: helmRenderer(),
   }
   for (const plan of await planPlatforms(kubefile, wishes, sources.images, ctx)) await pinPlan(plan, inputs, ctx)

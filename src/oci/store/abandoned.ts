@@ -6,7 +6,7 @@ import { isAlive } from '../../io/process-alive.ts'
 const abandonedMs = 10 * 60_000
 
 /**
- * Removes the drafts (`<pid>.<random>`) that killed programs left in a store's temporary folder: their process is gone and
+ * Removes the drafts and scratch directories (`<pid>.<random>`) that killed programs left in a store's temporary folder: their process is gone and
  * nothing was written for ten minutes, since the process may live on another machine or in another container. What
  * resists is left to the next time.
  */
@@ -17,6 +17,6 @@ export async function clearAbandoned(directory: string): Promise<void> {
     const path = join(directory, name)
     const stats = await stat(path).catch(() => undefined)
     if (stats === undefined || Date.now() - stats.mtimeMs < abandonedMs) continue
-    await rm(path, { force: true }).catch(() => undefined)
+    await rm(path, { recursive: true, force: true }).catch(() => undefined)
   }
 }
