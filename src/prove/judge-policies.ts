@@ -75,7 +75,7 @@ class ObjectWalk {
 
   /** Beside the image, or in the map that it is a part of. */
   hasPolicy({ file, field }: Place): boolean {
-    if (/\]$/.test(field)) return false
+    if (field.endsWith(']')) return false
     const parent = parentOf(field)
     return (
       this.#settled.has(`${file} ${parent}`) ||

@@ -24,6 +24,8 @@ export interface ScriptOrigin extends Place {
 }
 
 const installScript = 'scripts/k3s-install.sh'
+/** As rootfs.yaml calls it: what a template lays down is in the lock. */
+const lockedName = 'install.sh'
 const maxScript = 4 * MiB
 const shells = /^(?:sh|bash|dash|ash|ksh|zsh)$/
 
@@ -50,7 +52,8 @@ export class ScriptJudge {
       if (language === 'shell') {
         const text = (await this.#bundle.readText(file.path, ctx)) ?? ''
         this.judge(text, { file: file.path, line: 1, field: '', own: posix.dirname(file.path) })
-      } else if (language !== undefined)
+      } else if (/\.service(?:\.tmpl)?$/.test(file.path)) await this.#judgeUnit(file, ctx)
+      else if (language !== undefined)
         this.#gaps.doubt(`a script for ${language}, which is not read`, { file: file.path, line: 1, field: '' })
     }
   }
@@ -58,8 +61,18 @@ export class ScriptJudge {
   #isLockedInstaller({ path, digest }: BundleFile): boolean {
     const { artifacts } = this.#bundle.metadata
     return (
-      path === installScript && artifacts.some(artifact => artifact.path === path && artifact.sha256 === hexOf(digest))
+      path === installScript &&
+      artifacts.some(({ name, path: own, sha256 }) => name === lockedName && own === path && sha256 === hexOf(digest))
     )
+  }
+
+  /** What systemd would start. */
+  async #judgeUnit({ path }: BundleFile, ctx: Context): Promise<void> {
+    const text = (await this.#bundle.readText(path, ctx)) ?? ''
+    for (const [index, line] of text.split('\n').entries()) {
+      const [, field, command] = /^\s*(Exec\w+)\s*=\s*[-@:+!]*(.+)$/.exec(line) ?? []
+      if (field !== undefined && command !== undefined) this.judge(command, { file: path, line: index + 1, field })
+    }
   }
 
   async #languageOf(file: BundleFile, ctx: Context): Promise<string | undefined> {

@@ -32,6 +32,8 @@ export const ownDirectory = '\uE000'
 const rootfsVariable = 'ROOTFS'
 const maxAlternatives = 32
 const maxDepth = 32
+/** Of a variable's value, and of a word that is made of such. */
+const maxValue = 4096
 
 const openers = new Set([
   'if',
@@ -297,6 +299,7 @@ class Reader {
   }
 
   #default(name: string, operand: string): void {
+    if (this.#depth >= maxDepth) return this.#appendUnknown(`$${name}`)
     const inner = new Reader(operand, this.#line, this.#shared, this.#depth + 1)
     const fallback = inner.wholeWord()
     const known = name === rootfsVariable ? undefined : this.#shared.values.get(name)
@@ -354,6 +357,7 @@ class Reader {
     if (values === undefined) return this.#appendUnknown('$(…)')
     this.#append('')
     const word = this.#word!
+    if (word.texts.some(text => text.length > maxValue)) return this.#appendUnknown('$…')
     word.texts = word.texts.flatMap(before => values.map(value => before + value)).slice(0, maxAlternatives)
     if (values.some(value => value.includes('$'))) word.isKnown = false
   }
@@ -410,7 +414,8 @@ class Reader {
 
   #assign(name: string, { texts }: ShellWord): void {
     const known = this.#shared.values.get(name) ?? []
-    const values = [...new Set([...known, ...texts])].filter((value, _, all) => value !== '' || all.length === 1)
+    const short = texts.map(text => (text.length > maxValue ? `$${name}` : text))
+    const values = [...new Set([...known, ...short])].filter((value, _, all) => value !== '' || all.length === 1)
     this.#shared.values.set(name, values.slice(-maxAlternatives))
   }
 }

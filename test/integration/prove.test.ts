@@ -1,11 +1,17 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { formatReference, parseReference } from '../../src/core/reference.ts'
+import { openDeployImage } from '../../src/deploy/store-image.ts'
+import { openStore } from '../../src/oci/store/store.ts'
+import { openBundle } from '../../src/prove/bundle.ts'
 import type { ImageDifference } from '../../src/prove/diff-images.ts'
 import type { Explanation } from '../../src/prove/explain-image.ts'
-import type { Proof } from '../../src/prove/prove-bundle.ts'
-import { cloudimg, cloudimgFailure, cloudimgJson, type CloudimgPlace } from '../support/cloudimg.ts'
+import { type Proof, proveBundle } from '../../src/prove/prove-bundle.ts'
+import { cloudimg, cloudimgFailure, cloudimgJson, type CloudimgPlace, storeOf } from '../support/cloudimg.ts'
+import { quietContext } from '../support/command.ts'
 import { type RealRegistry, startRealRegistry } from '../support/real-registry.ts'
+import { without } from '../support/sample-bundle.ts'
 import { makeScratch, type Scratch } from '../support/scratch.ts'
 import { makeTinyRelease, type TinyRelease, tinyImages, tinyVersion } from '../support/tiny-release.ts'
 import { pushWorkloadImage, workloadImage } from '../support/workload-images.ts'
@@ -92,6 +98,23 @@ describe('two versions of a cluster image', () => {
     const { stdout } = await cloudimg(['explain', cluster('one'), '--platform', 'linux/amd64'], place())
     expect(stdout).toMatch(/bin\/k3s +v1\.31\.4\+k3s1 +\S+ \S+ +Kubefile:2/)
     expect(stdout).toContain('manifests/app.yaml:4 spec.containers[0].image')
+  })
+
+  it('miss each blob, program, script and template that is taken away', async () => {
+    const store = await openStore(storeOf(place()))
+    const ctx = quietContext(120_000)
+    const ref = parseReference(cluster('one'))
+    const root = (await store.resolve(formatReference(ref), ctx))!
+    const { platforms } = await openDeployImage(store, ref, root, ctx)
+    const bundle = await openBundle(platforms[0]!, ctx)
+    const asking = ['Kubefile', 'Metadata']
+    const paths = bundle.files().flatMap(({ path }) => (asking.includes(path) ? [] : [path]))
+    expect(paths.length).toBeGreaterThanOrEqual(18)
+    for (const path of paths) {
+      const { gaps } = await proveBundle(without(bundle, [path]), () => Promise.resolve(undefined), ctx)
+      expect(gaps.map(({ what }) => what)).toEqual([path])
+      expect(gaps[0]!.askedBy.length).toBeGreaterThan(0)
+    }
   })
 
   it('differ in what was changed', async () => {

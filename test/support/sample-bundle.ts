@@ -93,7 +93,7 @@ export function sampleBundle({ platform = 'linux/amd64', metadata, files }: Samp
     platform,
     sealed: true,
     unsealed: [],
-    artifacts: listed(isArtifact).map(file => ({ name: file.path, ...file })),
+    artifacts: listed(isArtifact).map(file => ({ name: file.path.replace('scripts/k3s-', ''), ...file })),
     files: listed(path => /^(?:bin|etc|scripts)\//.test(path) && !isArtifact(path) && path !== 'scripts/cloudimg-node'),
     features: [],
     components: {},

@@ -67,7 +67,7 @@ function formatExplanation(found: Explanation): string {
   const imageRows = [
     ...images.map(({ name, digest, size, askedBy }) => [
       name,
-      shortDigest(digest as Descriptor['digest']),
+      shortDigest(digest),
       formatBytes(size),
       askedBy.join(', '),
     ]),

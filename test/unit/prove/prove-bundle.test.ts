@@ -166,6 +166,20 @@ describe('ways out', () => {
     expect(await gapsOf({ 'scripts/x.sh': told })).toEqual([])
   })
 
+  it('of an installer of another’s making are open', async () => {
+    const { metadata } = sampleBundle()
+    const artifacts = metadata.artifacts.map(artifact => ({ ...artifact, name: artifact.path }))
+    const { gaps } = await prove({ metadata: { artifacts } })
+    expect(gaps.map(({ what }) => what)).toEqual(['https://github.com/k3s-io/k3s/releases'])
+  })
+
+  it('of units that systemd starts', async () => {
+    const unit = '[Service]\nExecStartPre=-/usr/bin/curl https://a.example\nExecStart=/bin/true\n'
+    expect(await gapsOf({ 'etc/x.service': unit })).toEqual([
+      'network https://a.example < etc/x.service:2 ExecStartPre',
+    ])
+  })
+
   it('that cannot be known are for a person', async () => {
     const { proven, doubts } = await prove({
       files: { 'scripts/x.sh': '#!/bin/sh\ncurl "$1"\n', 'scripts/y': '#!/usr/bin/env python3\n' },

@@ -96,3 +96,18 @@ describe('what stays inside', () => {
     expect(goingOut(script, true)).toEqual(['1 network https://a.example'])
   })
 })
+
+describe('a hostile script', () => {
+  it.each([
+    ['values that double', `A=x\n${'A=$A$A\n'.repeat(200)}curl https://a.b/$A`],
+    ['defaults in defaults', '${a:-'.repeat(20_000)],
+    ['substitutions in substitutions', 'echo $('.repeat(20_000)],
+    ['here-documents of substitutions', `cat <<E\n${'$(a '.repeat(20_000)}\nE\n`],
+    ['parentheses', '('.repeat(100_000)],
+    ['open quotes', `echo "'${'`'.repeat(9999)}`],
+  ])('is read in time: %s', (_, script) => {
+    const before = performance.now()
+    parseShell(script)
+    expect(performance.now() - before).toBeLessThan(20_000)
+  })
+})
