@@ -153,7 +153,7 @@ describe('what is not proven', () => {
     await cloudimgJson(await buildArgs('open', files, '--collect=never'), place())
     const { code, stdout } = await cloudimg(['prove', cluster('open'), '--platform', 'linux/amd64'], place())
     expect(code).toBe(1)
-    expect(stdout).toContain('linux/amd64: not proven, 2 missing')
+    expect(stdout).toContain('linux/amd64: not proven, 2 gaps')
     expect(stdout).toMatch(/image +127\.0\.0\.1:1\/gone:1 +manifests\/app\.yaml:4 spec\.containers\[0\]\.image/)
     expect(stdout).toMatch(/network +https:\/\/get\.example\.com +scripts\/after\.sh:2/)
     expect(stdout).toContain('--collect=never')

@@ -55,9 +55,11 @@ export function formatProof({ platforms }: Pick<Proof, 'platforms'>): string {
 function formatPlatformProof({ platform, proven, gaps, doubts, checked }: PlatformProof): string {
   const { images, blobs, files, scripts, programs } = checked
   const counts = `${images} container images (${blobs} blobs), ${files} files, ${scripts} scripts, ${programs} programs`
-  const verdict = proven ? `${platform}: proven` : `${platform}: not proven, ${gaps.length} missing`
+  const verdict = proven
+    ? `${platform}: proven`
+    : `${platform}: not proven, ${gaps.length} ${gaps.length === 1 ? 'gap' : 'gaps'}`
   const parts = [`${verdict} (looked at ${counts})`]
-  if (gaps.length > 0) parts.push(formatTable(['KIND', 'MISSING', 'ASKED FOR BY', 'WHY'], gaps.flatMap(gapRows)))
+  if (gaps.length > 0) parts.push(formatTable(['KIND', 'WHAT', 'ASKED FOR BY', 'WHY'], gaps.flatMap(gapRows)))
   if (doubts.length > 0)
     parts.push(
       `For a person to judge:\n${formatTable(
