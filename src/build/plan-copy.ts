@@ -67,6 +67,11 @@ class CopyPlanner {
     if (this.#copy.kind === 'COPY') {
       return this.#report('copy-url', 'COPY takes no URL', source.span, `write ADD ${path}`)
     }
+    if (hasCredentials(path)) {
+      // It would stand in the lock, in the history and in logs.
+      const hint = 'let a mirror or the file itself need no password, or fetch it beforehand and COPY it'
+      return this.#report('url-credentials', 'the URL has credentials in it', source.span, hint)
+    }
     return { kind: 'url', url: path, checksum }
   }
 
@@ -194,4 +199,10 @@ function belowWorkdir(workdir: string, target: string): string {
 
 function isUrl(path: string): boolean {
   return /^https?:\/\//i.test(path)
+}
+
+function hasCredentials(url: string): boolean {
+  if (!URL.canParse(url)) return false
+  const { username, password } = new URL(url)
+  return username !== '' || password !== ''
 }

@@ -3,11 +3,11 @@ import { join } from 'node:path'
 
 const systemDirectories = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
 
-/** A program's path, system directories included whatever PATH says; undefined where it is missing. */
+/** A program's path, system directories included whatever PATH says; a path is taken as it is. Undefined where it is missing. */
 export async function findProgram(name: string): Promise<string | undefined> {
   const directories = (process.env.PATH ?? '').split(':').filter(directory => directory.startsWith('/'))
-  for (const directory of [...directories, ...systemDirectories]) {
-    const path = join(directory, name)
+  const places = [...directories, ...systemDirectories].map(directory => join(directory, name))
+  for (const path of name.startsWith('/') ? [name] : places) {
     try {
       await access(path, constants.X_OK)
       return path
