@@ -8,7 +8,7 @@ import type { PlatformImage } from '../oci/document.ts'
 import type { BlobReader } from '../oci/ends.ts'
 import { layoutDirectory } from '../workload/image-layout.ts'
 import { ImageTree } from './image-tree.ts'
-import { kubefileLines, lineOfLayer } from './kubefile-lines.ts'
+import { kubefileLines, linesOfLayers } from './kubefile-lines.ts'
 
 export interface ExplainedLayer {
   readonly digest: Digest
@@ -82,13 +82,13 @@ export async function explainImage(source: BlobReader, image: PlatformImage, ctx
 }
 
 function explainLayers({ image, nodes, kubefile }: ImageTree): readonly ExplainedLayer[] {
-  const lines = kubefileLines(kubefile ?? '')
   const history = (image.config.history ?? []).filter(({ empty_layer: isEmpty }) => isEmpty !== true)
+  const madeBy = image.manifest.layers.map((_, index) => history[index]?.created_by ?? '')
+  const lines = linesOfLayers(kubefileLines(kubefile ?? ''), madeBy)
   const counts = new Map<number, number>()
   for (const { layer } of nodes.values()) counts.set(layer, (counts.get(layer) ?? 0) + 1)
   return image.manifest.layers.map(({ digest, size, mediaType }, index) => {
-    const createdBy = history[index]?.created_by ?? ''
-    const line = lineOfLayer(lines, createdBy)
+    const [createdBy, line] = [madeBy[index]!, lines[index]]
     return {
       digest,
       size,

@@ -16,12 +16,29 @@ export function kubefileLines(text: string): readonly KubefileLine[] {
   )
 }
 
-/** The line whose instruction made a layer; undefined for layers of a base image, and of cloudimg's own making. */
-export function lineOfLayer(lines: readonly KubefileLine[], createdBy: string): number | undefined {
-  const plain = createdBy.trim()
-  const found = lines.findLast(({ original }) => plain === original.trim())
-  // A large file's layer has its path behind the instruction.
-  return (found ?? lines.findLast(({ original }) => plain.startsWith(`${original.trim()} # `)))?.line
+/**
+ * The line of each layer's instruction, by what the layers say of themselves, lowest layer first; undefined for those of a base
+ * image, and of cloudimg's own making. Lines and layers are in one order, and an instruction's layers lie next to each other: what
+ * a base image says in the same words is told apart by that, unless nothing lies in between.
+ */
+export function linesOfLayers(
+  lines: readonly KubefileLine[],
+  createdBy: readonly string[],
+): readonly (number | undefined)[] {
+  const found: (number | undefined)[] = []
+  let [at, isNext] = [lines.length, false]
+  for (const text of createdBy.toReversed()) {
+    const index = lines.findLastIndex((line, i) => (i < at || (i === at && isNext)) && isMadeBy(text, line))
+    isNext = index >= 0
+    if (isNext) at = index
+    found.unshift(lines[index]?.line)
+  }
+  return found
+}
+
+/** A large file's layer has its path behind the instruction. */
+function isMadeBy(createdBy: string, { original }: KubefileLine): boolean {
+  return createdBy.trim() === original.trim() || createdBy.trim().startsWith(`${original.trim()} # `)
 }
 
 /** Where the start of the cluster's applications is written; the Metadata for what a base image brought. */

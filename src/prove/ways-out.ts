@@ -1,3 +1,4 @@
+import { redactUrl } from '../core/redact.ts'
 import { argumentTexts, operandsOf, optionValues, type PlainCommand } from './plain-command.ts'
 
 /** What a command would have from elsewhere. */
@@ -41,7 +42,12 @@ function isInside(url: string, inCluster: boolean): boolean {
   return host.includes('$') || !host.includes('.') || /\.svc$|\.svc\.|\.cluster\.local$/.test(host)
 }
 
-const network = (what: string, why: string): WayOut => ({ kind: 'network', what, why })
+const network = (what: string, why: string): WayOut => ({ kind: 'network', what: withoutSecrets(what), why })
+
+/** Scripts have passwords in their URLs; a report has not. */
+function withoutSecrets(text: string): string {
+  return text.replaceAll(/\b[a-z]+:\/\/\S+/gi, url => (/:\/\/[^/]*@|\?/.test(url) ? redactUrl(url) : url))
+}
 
 const downloadValues =
   /^(?:-[oHdXuAeTFbcmxwKYyzCDErtPUiB]|--(?:output|header|data\S*|request|user(?:-agent)?|proxy|max-time|connect-timeout|retry\S*|cacert|cert|key|output-document|directory-prefix|timeout|tries|form|cookie|write-out|output-dir))$/
@@ -54,7 +60,7 @@ function judgeDownload(command: PlainCommand, around: Surroundings): readonly Wa
     const hosts = word.texts.filter(text => /^[\w-]+(?:\.[\w-]+)+(?::\d+)?(?:\/\S*)?$/.test(text))
     const outside = hosts.filter(host => !isInside(`http://${host}`, around.inCluster))
     if (outside.length > 0) return outside.map(host => network(host, `${command.program} would fetch it`))
-    return word.isKnown ? [] : [{ kind: 'unknown', what: `${command.program} ${word.texts[0]}` }]
+    return word.isKnown ? [] : [{ kind: 'unknown', what: withoutSecrets(`${command.program} ${word.texts[0]}`) }]
   })
 }
 
@@ -144,7 +150,7 @@ function isFixed(image: string, policy: string | undefined): boolean {
 }
 
 const engineValues =
-  /^(?:-[nvepuwHa]|--(?:namespace|name|volume|env|publish|user|workdir|network|address|host|entrypoint|platform|mount|creds|config|log-level|runtime-endpoint|image-endpoint))$/
+  /^(?:-[nvepuwHa]|--(?:namespace|name|volume|env|publish|user|workdir|network|address|host|entrypoint|platform|mount|creds|config|log-level|username|password|runtime-endpoint|image-endpoint))$/
 
 function judgeEngine(command: PlainCommand, around: Surroundings): readonly WayOut[] {
   const texts = argumentTexts(command)
@@ -206,7 +212,7 @@ const judges: Readonly<Record<string, Judge>> = {
   go: packageManager(/^(?:get|install|mod)$/, localFile, never),
   cargo: packageManager(/^(?:install|fetch|update)$/, localFile, /^--offline$/),
   'add-apt-repository': command => [
-    network(argumentTexts({ ...command, words: command.words }).join(' '), 'it would ask package repositories'),
+    network([command.program, ...argumentTexts(command)].join(' '), 'it would ask package repositories'),
   ],
   git: judgeGit,
   helm: judgeHelm,
