@@ -34,3 +34,6 @@ export { planReset, resetCluster, type ResetOptions } from './deploy/actions/res
 export { type ClusterStatus, clusterStatus } from './deploy/actions/status.ts'
 export { execOnHosts, type HostOutput } from './deploy/actions/exec.ts'
 export { bringKubeconfig } from './deploy/actions/kubeconfig.ts'
+export { type Explanation, explainImage } from './prove/explain-image.ts'
+export { diffImages, type ImageDifference } from './prove/diff-images.ts'
+export { type Proof, proveImage } from './prove/prove-bundle.ts'
