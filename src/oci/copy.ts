@@ -5,6 +5,8 @@ import { each } from '../core/each.ts'
 import { CloudimgError } from '../core/error.ts'
 import { formatPlatform, normalisePlatform, type Platform, samePlatform } from '../core/platform.ts'
 import { limits } from '../io/limits.ts'
+import { readPieces } from '../io/pieces.ts'
+import { streamOf } from '../io/read-file.ts'
 import { CopySum } from './copy-sum.ts'
 import { type Descriptor, isIndexType, isManifestType, mediaTypes } from './descriptor.ts'
 import { countDocuments, type DocumentCount, parseIndex, parseManifest, readDocument } from './document.ts'
@@ -185,11 +187,15 @@ async function copyBlob(
   progress: (bytes: number) => void,
   ctx: Context,
 ): Promise<Written> {
-  // What the target hashes itself need not be hashed by the source too: a range is passed on as it comes.
+  // What the target hashes itself need not be hashed by the source too: a range is passed on as it comes. Nor what the
+  // source knows to be right: registries hash it again.
   const whole = to.verifiesWrites === true ? { offset: 0 } : undefined
   const place = options.mountFrom?.(blob) ?? from.place
   const source: BlobSource = {
-    open: (range: ByteRange | undefined = whole) => from.open(blob, ctx, range),
+    open: async (range: ByteRange | undefined = whole) => {
+      const pieces = range === undefined ? await from.pieces?.(blob, ctx) : undefined
+      return pieces === undefined ? await from.open(blob, ctx, range) : streamOf(readPieces(pieces))
+    },
     ...(place === undefined ? {} : { from: place }),
     ...(isMissing ? { isMissing } : {}),
   }
