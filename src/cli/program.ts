@@ -14,6 +14,7 @@ import { addRegistryCommands } from './groups/registry-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
 import { addStoreCommands } from './groups/store-commands.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
+import { addViewCommands } from './groups/view-commands.ts'
 import { addWorkloadCommands } from './groups/workload-commands.ts'
 import type { Act } from './options.ts'
 import { type GlobalOptions, runSession } from './session.ts'
@@ -62,6 +63,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addDeployCommands(program, act)
   addWorkloadCommands(program, act)
   addClusterCommands(program, act)
+  addViewCommands(program, act)
   addDeleteCommand(program, act)
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)
   return program

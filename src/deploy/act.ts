@@ -119,7 +119,12 @@ async function isDone(prepared: Prepared, ctx: Context): Promise<boolean> {
 async function confirm(prepared: Prepared, ctx: Context): Promise<string | undefined> {
   if (prepared.action.leaves === 'nothing') return undefined
   await verify(prepared, ctx)
-  await record(prepared, [...prepared.plan.leaving.map(node => node.name), ...prepared.plan.forgotten])
+  const { nodes, leaving, forgotten } = prepared.plan
+  const staying = new Set(nodes.map(node => node.name))
+  await record(
+    prepared,
+    [...leaving.map(node => node.name), ...forgotten].filter(name => !staying.has(name)),
+  )
   return await fetchKubeconfig(prepared, ctx)
 }
 
@@ -131,7 +136,8 @@ async function record({ directory, plan, connected }: Prepared, gone: readonly s
       ? []
       : [{ host: hostText(reached.address), role, name, address }]
   })
-  await updateClusterRecord(directory, plan.cluster, hosts, gone)
+  const removed = plan.action === 'delete' ? plan.forgotten.filter(name => gone.includes(name)) : []
+  await updateClusterRecord(directory, plan.cluster, hosts, gone, removed)
 }
 
 function resultOf(

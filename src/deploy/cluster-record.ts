@@ -13,7 +13,13 @@ const host = z.object({
   name: z.string(),
   address: z.string(),
 })
-const schema = z.object({ v: z.literal(1), id: z.string(), hosts: z.array(host) })
+const schema = z.object({
+  v: z.literal(1),
+  id: z.string(),
+  hosts: z.array(host),
+  /** Nodes that were forgotten while their machines could not be reached: powered on, they come back. */
+  removed: z.array(z.string()).optional(),
+})
 
 /** How an operator reaches the machines of a cluster: `cluster.json` in its directory. The cluster itself says who belongs to it. */
 export type ClusterRecord = z.infer<typeof schema>
@@ -36,13 +42,23 @@ export async function updateClusterRecord(
   id: string,
   hosts: readonly RecordedHost[],
   gone: readonly string[],
+  removed: readonly string[] = [],
 ): Promise<void> {
-  const before = (await readClusterRecord(directory))?.hosts ?? []
+  const present = await readClusterRecord(directory)
+  const before = present?.hosts ?? []
   const named = new Set([...hosts.map(entry => entry.name), ...gone])
   const kept = before.filter(entry => !named.has(entry.name))
-  const record: ClusterRecord = { v: 1, id, hosts: [...kept, ...hosts] }
+  const away = [...new Set([...(present?.removed ?? []), ...removed])].filter(
+    name => !hosts.some(entry => entry.name === name),
+  )
+  const record: ClusterRecord = {
+    v: 1,
+    id,
+    hosts: [...kept, ...hosts],
+    ...(away.length === 0 ? {} : { removed: away }),
+  }
   const text = `${JSON.stringify(record, undefined, 2)}\n`
-  if (JSON.stringify(before) !== JSON.stringify(record.hosts))
+  if (JSON.stringify(present) !== JSON.stringify(record))
     await writeFileAtomic(join(directory, 'cluster.json'), text, 0o600)
 }
 

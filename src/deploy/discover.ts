@@ -6,7 +6,7 @@ import { formatHostAddress, type HostAddress, parseHostAddress, thisMachine } fr
 import { gatherFacts } from '../host/facts.ts'
 import type { Host } from '../host/host.ts'
 import { findRuntime } from '../runtime/find-runtime.ts'
-import type { Member, Role } from '../runtime/runtime.ts'
+import type { Member, Role, Runtime } from '../runtime/runtime.ts'
 import { readNodeRecord } from './cluster-id.ts'
 import { chooseCluster, type ClusterRecord, readClusterRecord, type RecordedHost } from './cluster-record.ts'
 import type { Ends } from './ends.ts'
@@ -24,10 +24,12 @@ export interface FoundNode {
   readonly name: string
   readonly role: Role
   readonly address: HostAddress
+  readonly member: Member
 }
 
 export interface FoundCluster {
   readonly id: string
+  readonly runtime: Runtime
   /** The server that was asked, first. */
   readonly nodes: readonly [FoundNode, ...FoundNode[]]
   /** What the operator knows of it from before. */
@@ -77,19 +79,20 @@ async function askServer(
 ): Promise<FoundCluster> {
   const host = await ends.connect(address, reach.ssh ?? {}, ctx)
   try {
-    const { id, self, members } = await whoIsThere(host, ctx)
+    const { id, self, members, runtime } = await whoIsThere(host, ctx)
     const record = await readClusterRecord(join(home, id))
-    const nodes = members.map(({ name, role, address: at }) => ({
-      name,
-      role,
-      address: name === self ? address : reachOf(name, at, address, record),
+    const nodes = members.map(member => ({
+      name: member.name,
+      role: member.role,
+      address: member.name === self ? address : reachOf(member.name, member.address, address, record),
+      member,
     }))
     const first = nodes.find(node => node.name === self)
     if (first === undefined)
       throw new CloudimgError('HOST_UNSUITABLE', `asking "${host.name}": the cluster does not know it as a node`, {
         hint: 'name another server with --server HOST',
       })
-    return { id, nodes: [first, ...nodes.filter(node => node !== first)], recorded: record?.hosts ?? [] }
+    return { id, runtime, nodes: [first, ...nodes.filter(node => node !== first)], recorded: record?.hosts ?? [] }
   } finally {
     await host.close()
   }
@@ -100,6 +103,7 @@ interface WhoIsThere {
   /** The name of the node that was asked. */
   readonly self: string
   readonly members: readonly Member[]
+  readonly runtime: Runtime
 }
 
 async function whoIsThere(host: Host, ctx: Context): Promise<WhoIsThere> {
@@ -115,8 +119,9 @@ async function whoIsThere(host: Host, ctx: Context): Promise<WhoIsThere> {
       },
     )
   const { platform } = await openInstalledRootfs(facts, host, ctx)
-  const members = await findRuntime(platform.metadata.runtime).nodes(host, ctx)
-  return { id: record.cluster, self: facts.hostname.toLowerCase(), members }
+  const runtime = findRuntime(platform.metadata.runtime)
+  const members = await runtime.nodes(host, ctx)
+  return { id: record.cluster, self: facts.hostname.toLowerCase(), members, runtime }
 }
 
 function reachOf(name: string, at: string, like: HostAddress, record: ClusterRecord | undefined): HostAddress {

@@ -5,6 +5,7 @@ import type { DeployStep } from '../runtime/step.ts'
 import type { Journal, JournalLine } from './journal.ts'
 import { perform, type Tools } from './perform.ts'
 import { holds } from './probe.ts'
+import { pause } from './waiting.ts'
 
 export interface Door extends Tools {
   readonly journal: Pick<Journal, 'write'>
@@ -83,7 +84,7 @@ function isLost(error: unknown): boolean {
 async function doAndProve(step: DeployStep, host: Host, door: Door, ctx: Context): Promise<boolean> {
   door.onChange()
   const changed = await performAll(step, host, door, ctx)
-  if (await holds(step.done, host, door, ctx)) return changed
+  if (await isProved(step, host, door, ctx)) return changed
   throw new CloudimgError(
     'COMMAND_FAILED',
     `on "${host.name}", to ${step.sentence}: every command succeeded, but the host is not as it should be`,
@@ -92,6 +93,15 @@ async function doAndProve(step: DeployStep, host: Host, door: Door, ctx: Context
       data: { host: host.name, step: step.id },
     },
   )
+}
+
+/** A cluster that has just changed may be silent for a moment: what does not hold now is looked at a few times more. */
+async function isProved(step: DeployStep, host: Host, door: Door, ctx: Context): Promise<boolean> {
+  for (let look = 1; ; look++) {
+    if (await holds(step.done, host, door, ctx)) return true
+    if (look === 5) return false
+    await pause(door.pace.pollMs, ctx)
+  }
 }
 
 /** A step whose host went down in the middle is begun again, from its first op. */

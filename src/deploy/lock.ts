@@ -50,6 +50,12 @@ export function nextEpoch(hosts: readonly LockedHost[], op: string, earlier: num
   return epoch + 1
 }
 
+/** @throws CLUSTER_LOCKED where this operation is another operator's, who shows signs of life. */
+export function refuseAlive({ name }: Pick<Host, 'name'>, facts: HostFacts, op: string): void {
+  const held = parseLock(facts)
+  if (held?.op === op && held.ageSeconds < staleSeconds) throw locked(name, held)
+}
+
 function locked(host: string, held: HeldLock): CloudimgError {
   return new CloudimgError(
     'CLUSTER_LOCKED',

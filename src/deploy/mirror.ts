@@ -3,6 +3,7 @@ import type { Context } from '../core/context.ts'
 import type { HostFacts } from '../host/facts.ts'
 import type { Host, ReadonlyHost } from '../host/host.ts'
 import { statIfPresent, writeFileAtomic } from '../io/files.ts'
+import { refuseAlive } from './lock.ts'
 import { type JournalLine, parseJournal } from './journal.ts'
 
 const directory = '/var/lib/cloudimg/journal'
@@ -30,7 +31,7 @@ export function unfinishedOn(facts: HostFacts): JournalLine | undefined {
 
 /**
  * Takes an operation over from another operator: what its hosts tell of it becomes our journal. Nothing where we have one of that
- * name, or where nobody has begun this very command.
+ * name, or where nobody has begun this very command. @throws CLUSTER_LOCKED while the other one is alive.
  */
 export async function adoptOperation(
   hosts: readonly { readonly host: ReadonlyHost; readonly facts: HostFacts }[],
@@ -48,6 +49,7 @@ export async function adoptOperation(
   if (op === undefined) return
   const path = join(operator.directory, `${op}.jsonl`)
   if ((await statIfPresent(path)) !== undefined) return
+  for (const { host, facts } of hosts) refuseAlive(host, facts, op)
   const lines = new Map<number, JournalLine>()
   for (const { host, begin } of told.filter(entry => entry.begin.op === op)) {
     const text = (await host.read(`${directory}/${op}.operator.jsonl`, ctx)) ?? ''

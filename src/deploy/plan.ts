@@ -23,6 +23,8 @@ export interface Deployment {
   readonly findings: readonly Finding[]
   readonly fixes: readonly string[]
   readonly wishes: Wishes
+  /** Lines for the shell that the image wants to have run once the cluster is up. */
+  readonly launch: readonly string[]
 }
 
 /** One chapter of an action: pure, a deployment in, steps out. */

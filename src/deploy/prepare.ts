@@ -8,6 +8,7 @@ import type { Action } from './action.ts'
 import { clusterId, readNodeRecord } from './cluster-id.ts'
 import type { Ends } from './ends.ts'
 import { Holes } from './holes.ts'
+import { launchLines } from './launch-lines.ts'
 import { stateHome } from './options.ts'
 import { connect, type Connected, disconnect } from './phases/connect.ts'
 import { gatherSituation, type Situation } from './phases/facts.ts'
@@ -95,6 +96,7 @@ async function prepare(
     forgotten,
     members,
     fixes,
+    launch: launchLines(situation.rootfs[0].platform.metadata),
     wishes: { ...wishes, ...(situation.rootfs[0].platform.metadata.standIn === true ? { standIn: true } : {}) },
   })
   const directory = join(request.stateHome ?? stateHome(), cluster.id)

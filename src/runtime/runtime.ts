@@ -61,6 +61,12 @@ export interface Inherited {
   readonly tlsSans: readonly string[]
 }
 
+export interface Certificate {
+  readonly path: string
+  /** Milliseconds since 1970. */
+  readonly endsAt: number
+}
+
 export interface UpgradeOptions {
   /** From the version that runs; only then a node may go back. */
   readonly sameMinor: boolean
@@ -119,12 +125,30 @@ export interface Runtime {
   redirect(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
   /** The datastore's state comes to the operator, as `NAME/…`; nothing where the datastore is not ours. */
   snapshot(server: PlannedNode, cluster: Cluster, name: string): readonly DeployStep[]
+  /** Files of the rootfs that the cluster is given, by the server that is named, once the nodes are Ready. */
+  apply(
+    server: PlannedNode,
+    cluster: Cluster,
+    nodes: readonly PlannedNode[],
+    paths: readonly string[],
+  ): readonly DeployStep[]
+  /** Lines for the shell on the server that is named, in its rootfs, once the nodes are Ready. */
+  launch(
+    server: PlannedNode,
+    cluster: Cluster,
+    nodes: readonly PlannedNode[],
+    lines: readonly string[],
+  ): readonly DeployStep[]
+  /** Charts of the rootfs, to where this server serves them. */
+  charts(server: PlannedNode): readonly DeployStep[]
   reset(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
 
   /** All nodes of the cluster, as a server sees them. */
   nodes(server: ReadonlyHost, ctx: Context): Promise<readonly Member[]>
   /** The names of the images that a node has: tags and digests, in full. */
   images(node: ReadonlyHost, ctx: Context): Promise<readonly string[]>
+  /** The node's own certificates, without authorities. */
+  certificates(node: ReadonlyHost, ctx: Context): Promise<readonly Certificate[]>
   /** A kubeconfig that works from elsewhere. */
   kubeconfig(server: ReadonlyHost, address: string, ctx: Context): Promise<string>
 }

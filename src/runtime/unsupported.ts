@@ -29,9 +29,13 @@ export function undeployable(name: RuntimeName): Runtime {
     forget: refuse,
     redirect: refuse,
     snapshot: refuse,
+    apply: refuse,
+    launch: refuse,
+    charts: refuse,
     reset: refuse,
     nodes: refuse,
     images: refuse,
+    certificates: refuse,
     kubeconfig: refuse,
   }
 }

@@ -104,6 +104,27 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
     expect(rollback().answer).toMatchObject({ ok: true, changed: false })
   })
 
+  it('rolls back only from the rootfs that is named', () => {
+    const from = (name: string): ReturnType<Sandbox['run']> =>
+      host.run(['rollback', '--only-from', name, '--timeout', '20'])
+    expect(from(next).answer).toMatchObject({ ok: true, changed: false, version: first.version })
+    expect(upgrade().status).toBe(0)
+    expect(from('/var/lib/cloudimg/rootfs/other').answer).toMatchObject({ changed: false, version: second.version })
+    expect(from(next).answer).toMatchObject({ ok: true, changed: true, version: first.version })
+    expect(from(next).answer).toMatchObject({ ok: true, changed: false, version: first.version })
+  })
+
+  it('puts a configuration in place for the next start, and restarts nothing', () => {
+    host.write('/tmp/config.yaml', 'a: 2\n')
+    const configure = (): ReturnType<Sandbox['run']> => host.run(['configure', '--config', '/tmp/config.yaml'])
+    expect(configure().answer).toMatchObject({ ok: true, changed: true, state: 'running' })
+    expect(live()[2]).toBe('a: 2\n')
+    expect(host.calls().filter(call => /^systemctl (start|restart|stop)/.test(call))).toEqual([])
+    expect(host.read('/var/lib/cloudimg/owned')).toContain('/etc/rancher/k3s/config.yaml')
+    expect(configure().answer).toMatchObject({ ok: true, changed: false })
+    expect(host.run(['configure']).answer).toMatchObject({ code: 2, changed: false })
+  })
+
   it('rolls back from an upgrade that never became healthy', () => {
     host.write('/shim/active-state', 'failed')
     host.write('/tmp/config.yaml', 'a: 2\n')

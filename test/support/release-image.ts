@@ -17,11 +17,15 @@ export interface ReleaseImage {
 
 /**
  * A cluster image for this machine's kind, as a directory below `home`: of the stand-in's release, or of the real one that
- * `K3S_REAL_DIR` names (`…/v1.31.4+k3s1`, with upstream's asset names).
+ * `K3S_REAL_DIR` names (`…/v1.31.4+k3s1`, with upstream's asset names). `size`: bytes of the stand-in's program; 60 MiB unless told.
  */
-export async function releaseImage(home: string, tag = 'v1.31.4+k3s1'): Promise<ReleaseImage> {
+export async function releaseImage(home: string, tag = 'v1.31.4+k3s1', size?: number): Promise<ReleaseImage> {
   const real = process.env.K3S_REAL_DIR
-  return await imageOfRelease(real ?? (await standinRelease(join(home, 'release'), tag)), home, real === undefined)
+  return await imageOfRelease(
+    real ?? (await standinRelease(join(home, 'release'), tag, size)),
+    home,
+    real === undefined,
+  )
 }
 
 async function imageOfRelease(release: string, home: string, standIn: boolean): Promise<ReleaseImage> {
@@ -55,15 +59,15 @@ const featureGates: Readonly<Record<string, string>> = {
 /**
  * A newer patch of the same minor, for upgrades: the stand-in's, or the real one that K3S_REAL_UPGRADE_DIR names.
  */
-export async function nextReleaseImage(home: string): Promise<ReleaseImage> {
-  if (process.env.K3S_REAL_DIR === undefined) return await releaseImage(home, 'v1.31.5+k3s1')
+export async function nextReleaseImage(home: string, size?: number): Promise<ReleaseImage> {
+  if (process.env.K3S_REAL_DIR === undefined) return await releaseImage(home, 'v1.31.5+k3s1', size)
   const real = process.env.K3S_REAL_UPGRADE_DIR
   if (real === undefined) throw new Error('upgrading a real k3s: name the newer release with K3S_REAL_UPGRADE_DIR')
   return await imageOfRelease(real, home, false)
 }
 
-async function standinRelease(home: string, tag: string): Promise<string> {
-  await makeStandinRelease(home, { tag, arches: ['amd64'] })
+async function standinRelease(home: string, tag: string, size: number | undefined): Promise<string> {
+  await makeStandinRelease(home, { tag, arches: ['amd64'], ...(size === undefined ? {} : { size }) })
   return join(home, tag)
 }
 

@@ -14,11 +14,15 @@ export interface SimNode {
 
 /** What the servers of one cluster know together. */
 export class SimCluster {
-  readonly datastore: 'sqlite' | 'etcd'
+  datastore: 'sqlite' | 'etcd'
   readonly nodes = new Map<string, SimNode>()
   /** Names of etcd members; of the only server with SQLite. */
   readonly members = new Set<string>()
   readonly passwords = new Map<string, string>()
+  /** ConfigMap → its digest. */
+  readonly notes = new Map<string, string>()
+  /** Files that were applied, in order. */
+  readonly applied: string[] = []
 
   constructor(datastore: 'sqlite' | 'etcd') {
     this.datastore = datastore
@@ -29,6 +33,7 @@ export class SimCluster {
     for (const [name, node] of this.nodes) cluster.nodes.set(name, { ...node })
     for (const name of this.members) cluster.members.add(name)
     for (const [name, password] of this.passwords) cluster.passwords.set(name, password)
+    for (const [name, digest] of this.notes) cluster.notes.set(name, digest)
     return cluster
   }
 
@@ -86,6 +91,11 @@ export function simKubectl(world: SimWorld, host: SimHost, args: readonly string
     const path = flags.find(flag => flag.startsWith('jsonpath='))?.slice('jsonpath='.length)
     return node === undefined ? no : ok(renderJsonPath(path ?? '', cluster.nodeObject(world, node)))
   }
+  if (verb === 'get' && what === 'configmap') return ok(cluster.notes.get(name))
+  if (verb === 'apply') {
+    for (const [index, path] of args.entries()) if (args[index - 1] === '-f') simApply(cluster, host, path)
+    return ok()
+  }
   if (verb === 'drain' || verb === 'uncordon') {
     const drained = cluster.nodes.get(what ?? '')
     if (drained === undefined) return no
@@ -100,4 +110,13 @@ export function simKubectl(world: SimWorld, host: SimHost, args: readonly string
     return ok()
   }
   throw new Error(`sim kubectl does not know ${args.join(' ')}`)
+}
+
+function simApply(cluster: SimCluster, host: SimHost, path: string): void {
+  const text = host.text(path)
+  if (text === undefined) throw new Error(`sim kubectl applies "${path}", which is not there`)
+  const note = /"name":"(cloudimg-[a-z]+)".*"digest":"([^"]+)"/.exec(text)
+  if (note !== null) return void cluster.notes.set(note[1]!, note[2]!)
+  host.change(`apply ${path.slice(path.lastIndexOf('/') + 1)}`)
+  cluster.applied.push(path)
 }

@@ -38,6 +38,10 @@ const ok = (stdout = ''): ExecResult => ({ code: 0, stdout, stderr: '' })
 const no = (code = 1): ExecResult => ({ code, stdout: '', stderr: '' })
 const yes = (is: boolean): ExecResult => (is ? ok() : no())
 
+function byKey([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1
+}
+
 /** One machine of the simulation: files, links, units, and the programs that the product runs on it. */
 export class SimHost implements Host {
   readonly name: string
@@ -52,6 +56,9 @@ export class SimHost implements Host {
   /** Whatever k3s is switched to, its node is never Ready. */
   isBroken = false
   isOff = false
+  /** What its certificates and changed files are, as the product's scripts print them. */
+  certificates = ''
+  drift: readonly string[] = []
   /** Further lines of facts; a later line of the same key does not overrule. */
   extraFacts: readonly string[] = []
   /** Loses what is in memory at the next installer verb, as a power cut in the middle of it. */
@@ -106,8 +113,8 @@ export class SimHost implements Host {
       content.length > 10_000 ? digestOfBuffer(content) : hideTokens(content.toString('utf8'))
     return {
       files: files.map(([path, { content, mode }]) => [path, mode, shown(content)]),
-      links: [...this.links].filter(([path]) => !quiet.test(path)).sort(),
-      units: [...this.units].sort(),
+      links: [...this.links].filter(([path]) => !quiet.test(path)).sort(byKey),
+      units: [...this.units].sort(byKey),
       defaultRoute: this.defaultRoute,
     }
   }
@@ -238,6 +245,10 @@ export class SimHost implements Host {
         return yes(unit?.active !== true)
       case 'host-clean':
         return yes(!['node', 'owned', 'rootfs'].some(left => this.#exists(`/var/lib/cloudimg/${left}`)))
+      case 'certificates':
+        return ok(this.certificates)
+      case 'drift':
+        return ok(this.drift.map(path => `${path}\n`).join(''))
       case 'node-away':
         return yes(this.#look(args).code !== 0)
       case 'drained': {
@@ -322,7 +333,7 @@ export class SimHost implements Host {
   }
 
   #exec(argv: readonly string[], input: string): ExecResult {
-    const [program, first, , third, ...rest] = argv
+    const [program, first, second, third, ...rest] = argv
     if (program === 'sh' && first === '-s') return this.#lock(third!, argv)
     if (program === 'rm') return this.#remove(argv.slice(argv.indexOf('--') < 0 ? 2 : argv.indexOf('--') + 1))
     if (program === 'env') return this.#k3s(argv.slice(5))
@@ -346,11 +357,15 @@ export class SimHost implements Host {
         if (unit !== undefined) unit.enabled = unit.active = third === 'start-unit'
         this.change(third)
         return ok()
+      case 'insist':
+        return this.#k3s(rest.slice(5))
+      case 'launch':
+        this.change(`launch ${second?.split('\n').slice(1).join(' ').trim()}`)
+        return ok()
       case 'mirror-line':
         return this.#mirror(rest[0]!, rest[1]!, input)
       case 'forget-operation':
-        for (const path of [...this.files.keys()])
-          if (path.startsWith(`${journals}/${rest[0]}.`)) this.files.delete(path)
+        for (const path of this.files.keys()) if (path.startsWith(`${journals}/${rest[0]}.`)) this.files.delete(path)
         return ok()
       case 'save-snapshot':
       case 'copy-datastore':
@@ -371,7 +386,7 @@ export class SimHost implements Host {
 
   #remove(paths: readonly string[]): ExecResult {
     for (const path of paths)
-      for (const file of [...this.files.keys()])
+      for (const file of this.files.keys())
         if (file === path || file.startsWith(`${path}/`)) {
           this.files.delete(file)
           this.change(`rm ${file}`)

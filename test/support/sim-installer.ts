@@ -72,9 +72,9 @@ function stage(host: SimHost, rootfs: string): string {
 }
 
 function place(host: SimHost, rootfs: string): void {
-  for (const path of [...host.files.keys()])
+  for (const path of host.files.keys())
     if (path.startsWith('/var/lib/rancher/k3s/agent/images/')) host.files.delete(path)
-  for (const [path, file] of [...host.files]) {
+  for (const [path, file] of host.files) {
     if (path === `${rootfs}/bin/k3s`) host.files.set('/usr/local/bin/k3s', file)
     if (dirname(path) === `${rootfs}/images` && path.includes('airgap'))
       host.files.set(`/var/lib/rancher/k3s/agent/images/${path.slice(rootfs.length + 8)}`, file)
@@ -114,6 +114,7 @@ function start(world: SimWorld, host: SimHost, verb: string): string {
   }
   const { cluster } = world
   if (cluster === undefined) return late('there is no cluster')
+  if (role === 'server' && config.includes('cluster-init: true')) cluster.datastore = 'etcd'
   if (role === 'server' && !cluster.members.has(host.nodeName)) return late('it was removed from the cluster')
   if (role === 'agent') {
     const server = /^server: "https:\/\/(.*):6443"$/m.exec(config)?.[1]
@@ -146,7 +147,7 @@ function enter(world: SimWorld, host: SimHost, config: string): string | undefin
     if (world.cluster.datastore === 'sqlite') return 'etcd disabled'
     if (tokenOf(config, 'token') !== tokenOf(target.text(configPath) ?? '', 'token')) return 'the token is wrong'
   }
-  world.cluster!.members.add(host.nodeName)
+  world.cluster.members.add(host.nodeName)
   host.write(data, 'data')
   return undefined
 }
@@ -182,7 +183,7 @@ function rollback(world: SimWorld, host: SimHost, from: string): string {
 function remove(world: SimWorld, host: SimHost): string {
   host.units.delete('k3s')
   host.units.delete('k3s-agent')
-  for (const path of [...host.files.keys()])
+  for (const path of host.files.keys())
     if (/^\/(?:etc\/rancher\/k3s|var\/lib\/rancher|usr\/local\/bin\/k3s|run\/systemd)/.test(path))
       host.files.delete(path)
   for (const name of ['node', 'node.json', 'applied', 'switching']) host.files.delete(`${state}/${name}`)

@@ -1,4 +1,4 @@
-import { SimCluster } from './sim-cluster.ts'
+import type { SimCluster } from './sim-cluster.ts'
 import { SimHost } from './sim-host.ts'
 
 /** What a killed cloudimg sees of the world from then on: nothing. */

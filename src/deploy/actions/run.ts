@@ -5,6 +5,7 @@ import { type Ends, realEnds } from '../ends.ts'
 import { parseInventory } from '../inventory.ts'
 import { judgeServers } from '../judges/servers.ts'
 import type { RunOptions } from '../options.ts'
+import { apply } from '../phases/apply.ts'
 import { fixHosts } from '../phases/fix-hosts.ts'
 import { images } from '../phases/images.ts'
 import { initCluster } from '../phases/init.ts'
@@ -19,7 +20,7 @@ import { undoAction, type UndoResult } from '../undo.ts'
 /** Hosts become a cluster, or are found to be one; those that are new to it join. */
 export const runAction: Action = {
   name: 'run',
-  phases: [send, fixHosts, install, initCluster, joinServers, joinAgents, images],
+  phases: [send, fixHosts, install, initCluster, joinServers, joinAgents, images, apply],
   judges: [judgeHosts, judgeServers],
   leaves: 'cluster',
 }

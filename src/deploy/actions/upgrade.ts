@@ -6,6 +6,7 @@ import { type Ends, realEnds } from '../ends.ts'
 import { judgeQuorum } from '../judges/quorum.ts'
 import { judgeVersions } from '../judges/versions.ts'
 import type { RunOptions } from '../options.ts'
+import { apply } from '../phases/apply.ts'
 import { images } from '../phases/images.ts'
 import { send } from '../phases/send.ts'
 import { snapshot } from '../phases/snapshot.ts'
@@ -17,7 +18,7 @@ import { undoAction, type UndoResult } from '../undo.ts'
 /** Every node runs the new image: servers one by one, then agents. Whatever can be done before anything is live is done before. */
 export const upgradeAction: Action = {
   name: 'upgrade',
-  phases: [snapshot, send, upgradeServers, upgradeAgents, images],
+  phases: [snapshot, send, upgradeServers, upgradeAgents, images, apply],
   judges: [judgeVersions, judgeQuorum, judgeMachines],
   leaves: 'cluster',
 }

@@ -1,7 +1,7 @@
 import type { Context } from '../../core/context.ts'
-import { nodeName, parseReference } from '../../core/reference.ts'
 import type { ReadonlyHost } from '../../host/host.ts'
 import type { PlannedNode, Runtime } from '../../runtime/runtime.ts'
+import { missingImages } from '../missing-images.ts'
 import { onHosts } from '../on-hosts.ts'
 import type { Prepared } from '../prepare.ts'
 import { hostNamed } from '../probe.ts'
@@ -22,7 +22,7 @@ export async function verify(subject: Prepared, ctx: Context): Promise<void> {
     node => node.host,
     async node => {
       const { images } = rootfsOf(subject, node)
-      await look(() => missingImages(subject.runtime, images, node, hostNamed(hosts, node.host), ctx))
+      await look(() => lackingImages(subject.runtime, images, node, hostNamed(hosts, node.host), ctx))
       tell(ctx, node, `all ${images.length} images are present`)
     },
   )
@@ -52,7 +52,7 @@ async function unreadyNodes(subject: Prepared, ctx: Context): Promise<string | u
   return wrong.length === 0 ? undefined : wrong.join('; ')
 }
 
-async function missingImages(
+async function lackingImages(
   runtime: Runtime,
   images: readonly string[],
   node: PlannedNode,
@@ -60,17 +60,8 @@ async function missingImages(
   ctx: Context,
 ): Promise<string | undefined> {
   if (images.length === 0) return undefined
-  const present = new Set((await runtime.images(host, ctx)).map(fullName))
-  const missing = images.filter(image => !present.has(fullName(image)))
+  const missing = missingImages(images, await runtime.images(host, ctx))
   if (missing.length === 0) return undefined
   const shown = missing.slice(0, 3).join(', ')
   return `"${node.host}" lacks ${missing.length} of ${images.length} images: ${shown}${missing.length > 3 ? ' …' : ''}`
-}
-
-function fullName(name: string): string {
-  try {
-    return nodeName(parseReference(name))
-  } catch {
-    return name
-  }
 }

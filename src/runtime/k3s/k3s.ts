@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { HoleSource, PlannedNode, Runtime } from '../runtime.ts'
+import { applySteps, chartSteps, launchSteps } from './apply.ts'
+import { readCertificates } from './certificates.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { findSecret, type Secret } from './config.ts'
 import { imageSteps } from './images.ts'
@@ -32,9 +34,13 @@ export const k3s: Runtime = {
   forget: forgetSteps,
   redirect: redirectSteps,
   snapshot: snapshotSteps,
+  apply: applySteps,
+  launch: launchSteps,
+  charts: chartSteps,
   reset: resetSteps,
   nodes: readNodes,
   images: readImages,
+  certificates: readCertificates,
   kubeconfig: readKubeconfig,
 }
 

@@ -1,5 +1,5 @@
 import type { Cluster, PlannedNode } from '../runtime.ts'
-import type { Probe } from '../step.ts'
+import type { Op, Probe } from '../step.ts'
 import { k3sPaths } from './paths.ts'
 
 /** k3s on a node. kubectl keeps a cache below HOME; a look must leave nothing behind, and must end. */
@@ -10,6 +10,13 @@ export function k3sCommand(args: readonly string[], timeoutSeconds = 30): readon
 /** kubectl on a server. */
 export function kubectl(args: readonly string[], timeoutSeconds?: number): readonly string[] {
   return k3sCommand(['kubectl', ...args], timeoutSeconds)
+}
+
+const insistScript = `for try in 1 2 3 4 5 6; do "$@" && exit 0; sleep 5; done; exit 1`
+
+/** A command that may fail for a moment: the others take over from an etcd leader that leaves, a kind is not served yet. */
+export function insist(argv: readonly string[]): Op {
+  return { op: 'exec', argv: ['sh', '-c', insistScript, 'insist', ...argv] }
 }
 
 /** The node is Ready as `via` sees it, at the cluster's version; a server with a part in etcd is a voter too. */

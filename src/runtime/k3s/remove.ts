@@ -1,7 +1,7 @@
 import { join } from 'node:path/posix'
 import type { Cluster, Member, PlannedNode } from '../runtime.ts'
 import type { DeployStep, Op, Probe } from '../step.ts'
-import { isAway, isUnknown, kubectl } from './kube.ts'
+import { insist, isAway, isUnknown, kubectl } from './kube.ts'
 import { k3sPaths, unitOf } from './paths.ts'
 import { command, installer } from './steps.ts'
 
@@ -87,8 +87,7 @@ function deleteStep(node: Pick<PlannedNode, 'name' | 'host'>, via: PlannedNode):
     host: via.host,
     sentence: `delete node "${node.name}" from the cluster`,
     do: [
-      { op: 'exec', argv },
-      // With a server goes an etcd member, perhaps the leader: the others need a moment.
+      insist(argv),
       {
         op: 'wait',
         until: isUnknown(node.name, via),
@@ -112,7 +111,7 @@ function stopStep(node: PlannedNode): DeployStep {
     id: `stop/${node.host}`,
     host: node.host,
     sentence: 'stop k3s',
-    do: node.role === 'server' ? [stop, { op: 'pause', seconds: settleSeconds }] : [stop],
+    do: [stop],
     done: command('sh', '-c', stoppedScript, 'unit-stopped', unit),
     undo: node.role === 'server' ? 'none' : { kind: 'compensating', do: [start] },
   }
@@ -125,6 +124,7 @@ function uninstallStep(node: PlannedNode, cluster: Cluster, via: PlannedNode): D
     host: node.host,
     sentence: 'uninstall k3s, with all its data on this host',
     do: [
+      ...(node.role === 'server' ? [{ op: 'pause', seconds: settleSeconds } as const] : []),
       installer(node, 'remove', [], cluster.timeoutSeconds),
       {
         op: 'wait',

@@ -4,6 +4,7 @@ import type { Cluster, PlannedNode } from '../runtime.ts'
 import { hideSecrets, renderConfig } from './config.ts'
 import { unitOf } from './paths.ts'
 import { isReservedKey } from './reserved-keys.ts'
+import { standingOf } from './standing.ts'
 
 /** What must be free for k3s to start (facts/k3s.md §9.2). */
 const ports = {
@@ -126,7 +127,10 @@ export function isUsableRoute(line: string): boolean {
 function judgeConfig(node: PlannedNode, cluster: Cluster): readonly Finding[] {
   const { config } = node.facts.k3s
   if (config === undefined || !installed(node)) return []
-  if (config === hideSecrets(printContent(renderConfig(node, cluster)))) return []
+  const wanted = hideSecrets(printContent(renderConfig(node, cluster)))
+  // Turning SQLite into etcd is the one change that is asked for by a flag of its own.
+  const converts = standingOf(node)?.datastore === 'sqlite' && cluster.datastore === 'etcd'
+  if (config === (converts ? wanted.replace(/^cluster-init: true\n/m, '') : wanted)) return []
   return [
     finding(
       node,

@@ -6,10 +6,11 @@ import { command, waitUntil } from './steps.ts'
 /** Where a snapshot waits for the operator; uninstalling k3s would take its own directory away. */
 const directory = '/var/lib/cloudimg/snapshot'
 
-// $1 directory, $2 name, then k3s. k3s adds node and time to the name.
-const saveScript = `set -e; umask 077; to=$1 name=$2; shift 2; rm -rf "$to"; mkdir -p "$to"
+// $1 directory, $2 name, then k3s. k3s adds node and time to the name, and versions before 1.21.3 choose the name themselves.
+const saveScript = `set -e; umask 077; to=$1 name=$2; shift 2; rm -rf "$to"; mkdir -p "$to"; : > "$to/before"
 "$@" etcd-snapshot save --name "$name" >&2
-newest=$(ls -t /var/lib/rancher/k3s/server/db/snapshots/"$name"* | head -n 1)
+newest=$(find /var/lib/rancher/k3s/server/db/snapshots -type f -newer "$to/before" -exec ls -t {} + | head -n 1)
+[ -n "$newest" ] || { echo 'k3s says that it took a snapshot, but there is none' >&2; exit 1; }
 cp "$newest" "$to/datastore"; cp /var/lib/rancher/k3s/server/token "$to/token"`
 
 // $1 directory. Whatever happens to the copy, k3s starts again.

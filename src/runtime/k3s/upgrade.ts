@@ -1,6 +1,6 @@
 import { join } from 'node:path/posix'
 import type { Cluster, PlannedNode, UpgradeOptions } from '../runtime.ts'
-import type { DeployStep } from '../step.ts'
+import type { DeployStep, Probe } from '../step.ts'
 import { isUp } from './kube.ts'
 import { k3sPaths, unitOf } from './paths.ts'
 import { drainStep, uncordonStep } from './remove.ts'
@@ -38,6 +38,14 @@ export function upgradeSteps(
     undo: sameMinor ? { kind: 'compensating', do: back } : 'none',
     ...(sameMinor ? { takeBack: { unless: up, do: back } } : {}),
   }
-  const steps = drain ? [drainStep(node, cluster, via), step, uncordonStep(node, via)] : [step]
+  if (!drain) return [{ ...step, lane: node.host }]
+  const drained = drainStep(node, cluster, via)
+  // Who has been switched need not be drained any more.
+  const switched: Probe = { probe: 'on', host: node.host, of: step.done }
+  const steps = [
+    { ...drained, done: { probe: 'any', of: [switched, drained.done] } as const },
+    step,
+    uncordonStep(node, via),
+  ]
   return steps.map(part => ({ ...part, lane: node.host }))
 }

@@ -106,6 +106,8 @@ export class Etcd {
     if (this.members.some(({ isLearner }) => isLearner))
       throw new ApiError(409, 'Conflict', 'etcdserver: too many learner members in cluster')
     this.members = [...this.members, { ...member, isLearner: true }]
+    // Its node comes later: until then it has not been deleted.
+    this.nodesSeen.delete(member.name)
     this.lastSeen.set(member.name, Date.now())
     this.save()
     log('info', `Adding learner ${member.name} at ${member.address} to etcd`)

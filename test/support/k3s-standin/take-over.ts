@@ -16,7 +16,9 @@ export function takeOver({ leader, members, objects }: HandOver, before: Leader)
     writeState(join(etcdDir, 'state.json'), objects)
     writeWhole(membersFile, JSON.stringify(members))
     rmSync(membershipFile, { force: true })
-    process.exit(1)
+    // What is being answered is answered still.
+    setTimeout(() => process.exit(1), 300)
+    throw new Error('etcdserver: leader changed')
   }
   const membership = JSON.parse(readIfPresent(membershipFile) ?? '{}') as object
   writeWhole(membershipFile, JSON.stringify({ ...membership, leader: url }))

@@ -89,6 +89,32 @@ describe('three servers and two agents', () => {
   })
 })
 
+describe('what the image brings for the cluster', () => {
+  const bringing = sampleClusterImage({
+    files: {
+      'manifests/b.yaml': 'b: 1\n',
+      'manifests/a.yaml': 'a: 1\n',
+      'charts/app-1.tgz': 'chart',
+    },
+    metadata: {
+      applications: [{ name: 'web', type: 'kube', files: ['web.yaml'], env: { A: 'b c' } }],
+      launch: { applications: ['web'], commands: ['echo done > /tmp/x'] },
+    },
+  })
+
+  it('is applied in order, served by every server, launched once', async () => {
+    await run({ image: bringing })
+    expect(world.server().changes.filter(change => /^(?:apply|launch)/.test(change))).toEqual([
+      'apply a.yaml',
+      'apply b.yaml',
+      `launch (cd application/apps/web && env 'A=b c' kubectl apply --server-side '--field-manager=cloudimg' -f web.yaml) echo done > /tmp/x`,
+    ])
+    for (const name of servers)
+      expect(world.hosts.get(name)!.text('/var/lib/rancher/k3s/server/static/charts/app-1.tgz')).toBe('chart')
+    expect(await run({ image: bringing })).toMatchObject({ changed: false })
+  })
+})
+
 describe('a second server for SQLite', () => {
   const one = { servers: servers.slice(0, 1), agents: [] }
   it('is refused', async () => {
@@ -96,6 +122,22 @@ describe('a second server for SQLite', () => {
     const before = world.changes().length
     await expect(run()).rejects.toMatchObject({ data: { findings: 'sqlite' } })
     expect(world.changes()).toHaveLength(before)
+  })
+
+  it('comes after the conversion that was asked for', async () => {
+    await run({ hosts: one })
+    expect(await run({ wishes: { convertDatastore: true } })).toMatchObject({ changed: true })
+    expect(configOf('10.0.0.1')).toContain('cluster-init: true\n')
+    expect([...world.cluster!.members]).toEqual(['node1', 'node2', 'node3'])
+    expect(await run()).toMatchObject({ changed: false })
+  })
+
+  it('needs a k3s that can convert', async () => {
+    const old = sampleClusterImage()
+    await run({ image: old, hosts: one })
+    await expect(run({ image: old, wishes: { convertDatastore: true } })).rejects.toMatchObject({
+      data: { findings: 'sqlite' },
+    })
   })
 })
 
@@ -283,6 +325,7 @@ describe('upgrade', () => {
     await upgrade(next, { wishes: { drain: true, maxUnavailable: 2 } })
     expect(world.changes().filter(change => change.startsWith('drain'))).toHaveLength(5)
     expect([...world.nodes.values()].some(node => node.cordoned)).toBe(false)
+    expect(await upgrade(next, { wishes: { drain: true, maxUnavailable: 2 } })).toMatchObject({ changed: false })
   })
 })
 

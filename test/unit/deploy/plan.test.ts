@@ -23,6 +23,7 @@ function input(more: Partial<PlanInput> = {}): PlanInput {
     forgotten: [],
     members: [],
     wishes: {},
+    launch: [],
     ...more,
   }
 }

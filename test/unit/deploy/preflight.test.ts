@@ -10,7 +10,7 @@ import { sampleCluster, sampleFacts, sampleNode } from '../../support/sample-nod
 function judge(nodes: readonly SituatedNode[], wishes: Wishes = {}): readonly Finding[] {
   const [first, ...rest] = nodes
   const image = { reference: 'k3s', digest: digestOf('index') }
-  const none = { leaving: [], forgotten: [], members: [], fixes: [] }
+  const none = { leaving: [], forgotten: [], members: [], fixes: [], launch: [] }
   return judgeHosts({ image, cluster: sampleCluster, runtime: k3s, nodes: [first!, ...rest], ...none, wishes })
 }
 

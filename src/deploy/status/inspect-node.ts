@@ -1,0 +1,77 @@
+import type { Context } from '../../core/context.ts'
+import { GiB } from '../../core/bytes.ts'
+import { isCloudimgError, reasonOf } from '../../core/error.ts'
+import { gatherFacts, type HostFacts } from '../../host/facts.ts'
+import type { ReadonlyHost } from '../../host/host.ts'
+import type { Member, Runtime } from '../../runtime/runtime.ts'
+import { missingImages } from '../missing-images.ts'
+import { openInstalledRootfs } from '../rootfs.ts'
+
+/** What a machine itself tells of a node; the cluster's own view of it is a `Member`. */
+export interface NodeInspection {
+  readonly version: string | undefined
+  /** Of the certificate that ends first; undefined where there is none. */
+  readonly certificateDays: number | undefined
+  readonly freeBytes: number | undefined
+  readonly clockOffsetSeconds: number
+  readonly missingImages: readonly string[]
+  /** Files that cloudimg placed and that are other ones now, or gone. */
+  readonly drift: readonly string[]
+}
+
+const dayMs = 86_400_000
+
+// The list is one that sha256sum reads; what is as it was is left out.
+const driftScript = `[ -f /var/lib/cloudimg/owned ] || exit 0
+sha256sum -c /var/lib/cloudimg/owned 2>/dev/null | sed -n 's/: FAILED.*$//p'; exit 0`
+
+/** Looks at one machine. Changes nothing. */
+export async function inspectNode(
+  host: ReadonlyHost,
+  runtime: Runtime,
+  now: number,
+  ctx: Context,
+): Promise<NodeInspection> {
+  const facts = await gatherFacts(host, ctx)
+  const { platform, images } = await openInstalledRootfs(facts, host, ctx)
+  const ends = (await runtime.certificates(host, ctx)).map(certificate => certificate.endsAt)
+  const { stdout } = await host.look(['sh', '-c', driftScript, 'drift'], ctx)
+  return {
+    version: platform.metadata.version,
+    certificateDays: ends.length === 0 ? undefined : Math.floor((Math.min(...ends) - now) / dayMs),
+    freeBytes: facts.disks.find(disk => disk.path === '/var/lib/rancher')?.freeBytes,
+    clockOffsetSeconds: facts.clockOffsetSeconds,
+    missingImages: isRunning(facts) ? missingImages(images, await runtime.images(host, ctx)) : [],
+    drift: stdout.split('\n').filter(path => path !== ''),
+  }
+}
+
+function isRunning({ k3s }: HostFacts): boolean {
+  return Object.values(k3s.units).some(unit => unit.active === 'active')
+}
+
+/** Everything about a node that is not as it should be, in words; empty where all is well. */
+export function troublesOf(member: Member, seen: NodeInspection | string): readonly string[] {
+  const own = member.ready ? [] : [`not Ready: ${member.reason}`]
+  if (typeof seen === 'string') return [...own, seen]
+  const { certificateDays, freeBytes, clockOffsetSeconds, version, drift } = seen
+  const checks: readonly (readonly [boolean, string])[] = [
+    [version !== undefined && member.version !== version, `runs ${member.version}, its image is ${version}`],
+    [member.voter === false, 'is no etcd voter'],
+    [
+      certificateDays !== undefined && certificateDays < 30,
+      `a certificate ends in ${certificateDays} days: restart k3s there`,
+    ],
+    [freeBytes !== undefined && freeBytes < GiB, 'less than 1 GiB free below /var/lib/rancher'],
+    [Math.abs(clockOffsetSeconds) > 2, `its clock is ${clockOffsetSeconds} s off`],
+    [seen.missingImages.length > 0, `${seen.missingImages.length} images are missing: cloudimg run brings them`],
+    [drift.length > 0, `changed by others: ${drift.join(', ')}`],
+  ]
+  return [...own, ...checks.flatMap(([is, text]) => (is ? [text] : []))]
+}
+
+/** The reason in a line, for a machine that cannot be looked at. */
+export function unseen(error: unknown): string {
+  if (isCloudimgError(error, 'CANCELLED')) throw error
+  return reasonOf(error).split('\n', 1)[0] ?? ''
+}
