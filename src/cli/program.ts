@@ -4,6 +4,7 @@ import { exitCodeMeanings } from './exit-code.ts'
 import { addArchiveCommands } from './groups/archive-commands.ts'
 import { addBuildCommands } from './groups/build-commands.ts'
 import { addClusterCommands } from './groups/cluster-commands.ts'
+import { addClusterfileCommands } from './groups/clusterfile-commands.ts'
 import { addDeleteCommand } from './groups/delete-command.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addImageCommands } from './groups/image-commands.ts'
@@ -61,6 +62,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addServeCommand(program, act)
   addStoreCommands(program, act)
   addDeployCommands(program, act)
+  addClusterfileCommands(program, act)
   addWorkloadCommands(program, act)
   addClusterCommands(program, act)
   addViewCommands(program, act)

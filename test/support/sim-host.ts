@@ -251,6 +251,11 @@ export class SimHost implements Host {
         return ok(this.drift.map(path => `${path}\n`).join(''))
       case 'node-away':
         return yes(this.#look(args).code !== 0)
+      case 'has-marks': {
+        const [wanted = '', ...command] = args
+        const has = this.#look(command)
+        return yes(has.code === 0 && wanted.split('\n').every(piece => has.stdout.includes(piece)))
+      }
       case 'drained': {
         const node =
           this.#world.cluster?.answersOn(this.#world, this) === true ? this.#world.nodes.get(args[0]!) : undefined
