@@ -8,7 +8,13 @@ export default defineConfig({
     reporters: ['default', new NoSkipsReporter()],
     projects: [
       {
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts', 'test/*.test.ts'], pool: 'threads', isolate: false },
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts', 'test/*.test.ts'],
+          pool: 'threads',
+          isolate: false,
+          testTimeout: 60_000,
+        },
       },
       { test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...parts } },
       { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...parts } },

@@ -150,6 +150,11 @@ export const transfer: MakeSection = async bench => {
       {
         name: 'cloudimg save',
         prepare: gone('saved.tar'),
+        run: () => usual.run('save', '-q', '--format', 'oci-archive', '-o', out('saved.tar'), 'bench:1'),
+      },
+      {
+        name: 'cloudimg save, hybrid',
+        prepare: gone('saved.tar'),
         run: () => usual.run('save', '-q', '-o', out('saved.tar'), 'bench:1'),
       },
       {

@@ -39,6 +39,7 @@ const owners: Readonly<Record<string, readonly Room[]>> = {
   tar: ['io'],
   zx: ['io'],
   dockerode: ['build'],
+  bcryptjs: ['oci'],
   commander: ['cli'],
   '@clack/prompts': ['cli'],
 }

@@ -1,8 +1,9 @@
-import { access, constants, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import type { Context } from '../../src/core/context.ts'
 import { CloudimgError } from '../../src/core/error.ts'
 import { statIfPresent } from '../../src/io/files.ts'
 import { run } from '../../src/io/exec.ts'
+import { findProgram } from '../../src/io/find-program.ts'
 
 /** Receives one line about each thing that is done. */
 export type Say = (line: string) => void
@@ -13,24 +14,9 @@ export interface DebianPart {
   readonly package: string
 }
 
-const programDirectories = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
-
-/** The program's path, system directories included whatever PATH says; undefined where it is missing. */
-export async function systemProgram(name: string): Promise<string | undefined> {
-  for (const path of name.startsWith('/') ? [name] : programDirectories.map(directory => `${directory}/${name}`)) {
-    try {
-      await access(path, constants.X_OK)
-      return path
-    } catch {
-      continue
-    }
-  }
-  return undefined
-}
-
 /** @throws EXECUTOR_UNAVAILABLE naming the package where the program is missing. */
 export async function requireProgram(part: DebianPart): Promise<string> {
-  const path = await systemProgram(part.program)
+  const path = await findProgram(part.program)
   if (path !== undefined) return path
   throw new CloudimgError('EXECUTOR_UNAVAILABLE', `looking for "${part.program}": it is not installed`, {
     hint: `install the Debian package ${part.package}, or run node scripts/test-parts.ts as root`,
@@ -44,7 +30,7 @@ export async function requireProgram(part: DebianPart): Promise<string> {
  */
 export async function ensureDebianParts(parts: readonly DebianPart[], say: Say, ctx: Context): Promise<void> {
   const missing = []
-  for (const part of parts) if ((await systemProgram(part.program)) === undefined) missing.push(part)
+  for (const part of parts) if ((await findProgram(part.program)) === undefined) missing.push(part)
   if (missing.length === 0) return say(`programs: all ${parts.length} are here`)
 
   const packages = [...new Set(missing.map(part => part.package))]
@@ -59,7 +45,7 @@ export async function ensureDebianParts(parts: readonly DebianPart[], say: Say, 
 
 async function refuseWhereAptCannot(packages: readonly string[]): Promise<void> {
   const command = `apt-get install --no-install-recommends ${packages.join(' ')}`
-  if ((await systemProgram('apt-get')) === undefined) {
+  if ((await findProgram('apt-get')) === undefined) {
     throw new CloudimgError('HOST_UNSUITABLE', `installing "${packages.join(' ')}": this machine has no apt-get`, {
       hint: 'install the programs of these Debian packages by hand, then run the same command again',
     })

@@ -63,9 +63,17 @@ export function fetchFile(request: FetchRequest, env: FetchEnvironment, ctx: Con
   return flight
 }
 
-/** Any URL, under the name that it has: what `ADD https://…` and the toolbox's curl ask for. */
-export function fetchUrl(url: URL, env: FetchEnvironment, ctx: Context, expected?: Digest): Promise<Fetched> {
-  return fetchFile(
+/**
+ * Any URL, under the name that it has: what `ADD https://…` and the toolbox's curl ask for.
+ * @throws USAGE for one with a password: it would stand in the lock. Else as `fetchFile` does.
+ */
+export async function fetchUrl(url: URL, env: FetchEnvironment, ctx: Context, expected?: Digest): Promise<Fetched> {
+  if (url.username !== '' || url.password !== '') {
+    throw new CloudimgError('USAGE', `fetching "${describeLocation(url)}": the URL has credentials in it`, {
+      hint: 'name a mirror that needs none with --mirror, or fetch the file beforehand and COPY it',
+    })
+  }
+  return await fetchFile(
     {
       what: `"${describeLocation(url)}"`,
       locator: url.href,

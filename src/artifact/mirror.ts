@@ -110,6 +110,8 @@ function tagDirectories(version: string, base: URL): readonly string[] {
 
 function below(base: URL, path: string, search = ''): URL {
   const url = new URL(base)
+  // A mirror of one file, not of what lies below it.
+  if (path === '') return url
   url.pathname = `${base.pathname.replace(/\/$/, '')}/${path}`
   if (url.search === '') url.search = search
   return url

@@ -34,6 +34,8 @@ import {
 import type { NamedContexts } from './named-context.ts'
 import { freshStages, type NoCache } from './no-cache.ts'
 import type { BuildPlan } from './plan.ts'
+import { openRunServices, type RunServices, type RunWishes } from './executor/run-services.ts'
+import { clearAbandonedRuns } from './executor/workspace.ts'
 import { baseKey, planBuild, type PlanResult, targetStage } from './plan-build.ts'
 import { kubeVersionLabel } from './plan-application.ts'
 import { resolveApplications } from './resolve-applications.ts'
@@ -53,6 +55,8 @@ export interface BuildRequest {
   readonly target?: string | undefined
   /** Templates, images and files from outside: mirrors, lock, cache. */
   readonly sources: BuildSources
+  /** How RUN is run; by whatever works here, without secrets, unless told. */
+  readonly run?: Partial<RunWishes>
   readonly options: BuildOptions
 }
 
@@ -172,8 +176,11 @@ export async function buildImage(request: BuildRequest, store: Store, ctx: Conte
   const plans = await planPlatforms(kubefile, request, request.sources.images, ctx)
   const { epoch, compression } = request.options
   const maker = new LayerMaker(store, { epoch, compression, wantsDigest: isArtifactPath })
+  const { home } = store.layout
+  await clearAbandonedRuns(home)
+  const runs = openRunServices(request.run ?? {}, { home, images: request.sources.images, store })
   const built = await buildPlatforms(
-    plans.map(plan => new PlatformBuild(plan, kubefile, request, store, maker)),
+    plans.map(plan => new PlatformBuild(plan, kubefile, request, store, maker, runs)),
     ctx,
   )
   const { annotations } = request.options.additions ?? noAdditions
@@ -231,13 +238,22 @@ class PlatformBuild {
   readonly #request: BuildRequest
   readonly #store: Store
   readonly #maker: LayerMaker
+  readonly #runs: RunServices
 
-  constructor(plan: BuildPlan, kubefile: Kubefile, request: BuildRequest, store: Store, maker: LayerMaker) {
+  constructor(
+    plan: BuildPlan,
+    kubefile: Kubefile,
+    request: BuildRequest,
+    store: Store,
+    maker: LayerMaker,
+    runs: RunServices,
+  ) {
     this.#plan = plan
     this.#kubefile = kubefile
     this.#request = request
     this.#store = store
     this.#maker = maker
+    this.#runs = runs
   }
 
   async build(ctx: Context): Promise<PlatformResult> {
@@ -256,6 +272,8 @@ class PlatformBuild {
         context,
         contexts,
         isFresh: freshStages(noCache, this.#kubefile),
+        runs: this.#runs,
+        diffId: async (spec, ctx) => (await this.#maker.make(spec, ctx)).diffId,
       },
       ctx,
     )

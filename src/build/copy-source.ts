@@ -46,7 +46,7 @@ function fromContext(entry: ContextEntry): TreeEntry {
 
 /** A stage, an image or an archive; owners stay as they are there. */
 export function treeSource(tree: BuildTree, what: string): CopySource {
-  const entry = (path: string): TreeEntry | undefined => (path === '' ? rootDirectory : tree.get(path))
+  const entry = (path: string): TreeEntry | undefined => (path === '' ? rootDirectory : alone(tree.get(path)))
   return {
     what,
     entry,
@@ -60,6 +60,13 @@ export function treeSource(tree: BuildTree, what: string): CopySource {
     },
     walk: directory => walkTree(tree, directory),
   }
+}
+
+/** What is copied is a file of its own, whatever it is linked with where it comes from. */
+function alone<T extends TreeEntry | undefined>(entry: T): T {
+  if (entry?.type !== 'file' || entry.links === undefined) return entry
+  const { links: _links, ...file } = entry
+  return file as T
 }
 
 /** What is below a directory of a source, as if that were all. */
@@ -83,7 +90,7 @@ const rootDirectory: TreeEntry = { type: 'directory', path: '', mode: 0o755, uid
 
 function* walkTree(tree: BuildTree, directory: string): Generator<TreeEntry> {
   for (const path of tree.list(directory)) {
-    const entry = tree.get(path)!
+    const entry = alone(tree.get(path)!)
     yield entry
     if (entry.type === 'directory') yield* walkTree(tree, path)
   }

@@ -67,6 +67,11 @@ class CopyPlanner {
     if (this.#copy.kind === 'COPY') {
       return this.#report('copy-url', 'COPY takes no URL', source.span, `write ADD ${path}`)
     }
+    if (hasCredentials(path)) {
+      // It would stand in the lock, in the history and in logs.
+      const hint = 'let a mirror or the file itself need no password, or fetch it beforehand and COPY it'
+      return this.#report('url-credentials', 'the URL has credentials in it', source.span, hint)
+    }
     return { kind: 'url', url: path, checksum }
   }
 
@@ -98,21 +103,8 @@ class CopyPlanner {
   #origin(): CopyOrigin {
     const value = findFlag(this.#copy, 'from')?.value
     if (value === undefined) return { from: 'context' }
-    const { stages, number, expander } = this.#place
-    const name = unquoteWord(value.text, expander.escape)
-    // As in BuildKit: a named context comes before the stage and the image of that name.
-    const key = contextKey(name)
-    const context = this.#place.contexts.get(key)
-    if (context !== undefined)
-      return context.kind === 'image' ? { from: 'image', image: context.image } : { from: 'named', name: key }
-    const named = stages.findIndex(({ from }) => from?.as?.text.toLowerCase() === name.toLowerCase())
-    const found = named < 0 && /^\d+$/.test(name) && Number(name) < stages.length ? Number(name) : named
-    if (found >= number) {
-      this.#report('copy-from', `--from=${name} is no earlier stage`, value.span, 'copy from a stage above this one')
-    }
-    if (found >= 0) return { from: 'stage', stage: found }
-    const image = expander.at(value, () => formatReference(parseReference(name)))
-    return { from: 'image', image: image ?? this.#fail('') }
+    const name = unquoteWord(value.text, this.#place.expander.escape)
+    return copyOrigin(name, value, this.#place) ?? this.#fail({ from: 'context' })
   }
 
   #mode(): FileMode | undefined {
@@ -164,6 +156,36 @@ class CopyPlanner {
   }
 }
 
+/** The stage or image that `from` names, `word` being the place of it; undefined where it is none, which is reported. */
+export function copyOrigin(
+  name: string,
+  word: Word,
+  {
+    stages,
+    contexts,
+    number,
+    expander,
+    report,
+  }: Pick<CopyPlace, 'stages' | 'contexts' | 'number' | 'expander' | 'report'>,
+): CopyOrigin | undefined {
+  // As in BuildKit: a named context comes before the stage and the image of that name.
+  const key = contextKey(name)
+  const context = contexts.get(key)
+  if (context !== undefined)
+    return context.kind === 'image' ? { from: 'image', image: context.image } : { from: 'named', name: key }
+  const named = stages.findIndex(({ from }) => from?.as?.text.toLowerCase() === name.toLowerCase())
+  const found = named < 0 && /^\d+$/.test(name) && Number(name) < stages.length ? Number(name) : named
+  if (found >= number) {
+    const message = `--from=${name} is no earlier stage`
+    const hint = 'copy from a stage above this one'
+    report({ severity: 'error', rule: 'copy-from', message, span: word.span, hint })
+    return undefined
+  }
+  if (found >= 0) return { from: 'stage', stage: found }
+  const image = expander.at(word, () => formatReference(parseReference(name)))
+  return image === undefined ? undefined : { from: 'image', image }
+}
+
 /** `user[:group]`; undefined for what has another form. */
 export function parseOwner(text: string): OwnerWish | undefined {
   const [user = '', group, ...rest] = text.split(':')
@@ -177,4 +199,10 @@ function belowWorkdir(workdir: string, target: string): string {
 
 function isUrl(path: string): boolean {
   return /^https?:\/\//i.test(path)
+}
+
+function hasCredentials(url: string): boolean {
+  if (!URL.canParse(url)) return false
+  const { username, password } = new URL(url)
+  return username !== '' || password !== ''
 }

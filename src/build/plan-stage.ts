@@ -11,6 +11,7 @@ import {
   keywordSpan,
   type List,
   type Onbuild,
+  type Run,
   type Stage,
   type Text,
 } from '../kubefile/ast.ts'
@@ -27,6 +28,7 @@ import { ApplicationPlanner, kubeVersionLabel } from './plan-application.ts'
 import type { StageBase, StagePlan, Step } from './plan.ts'
 import { commandArgv, healthcheckOf, isSignal, parsePorts, resolveWorkdir, shellLine } from './plan-config.ts'
 import { parseOwner, planCopy } from './plan-copy.ts'
+import { planRun } from './plan-run.ts'
 
 /** What a stage begins with. */
 export interface StageStart {
@@ -122,6 +124,8 @@ class StagePlanner {
         return this.#planCopy(instruction)
       case 'BASE':
         return this.#planBase(instruction)
+      case 'RUN':
+        return this.#planRun(instruction)
       case 'WORKDIR':
       case 'USER':
       case 'STOPSIGNAL':
@@ -179,7 +183,7 @@ class StagePlanner {
   }
 
   #planCommand(instruction: Cmd): void {
-    const argv = commandArgv(instruction.command, this.#state.config.Shell ?? ['/bin/sh', '-c'])
+    const argv = commandArgv(instruction.command, this.#shell)
     if (instruction.kind === 'CMD') {
       this.#hasOwnCmd = true
       this.#applications.cmd(shellLine(instruction.command))
@@ -237,6 +241,26 @@ class StagePlanner {
     this.#add(instruction, { kind: 'copy', ...copy })
   }
 
+  #planRun(instruction: Run): void {
+    const { kubefile, diagnostics } = this.#planning
+    const run = planRun(instruction, {
+      expander: this.#expander,
+      scope: this.#scope,
+      shell: this.#shell,
+      workdir: this.#workdir,
+      user: this.#state.config.User,
+      stages: kubefile.stages,
+      contexts: this.#planning.contexts,
+      number: this.#start.number,
+      report: diagnostic => diagnostics.push(diagnostic),
+    })
+    if (run === undefined) return
+    for (const mount of run.mounts) {
+      if ('origin' in mount && mount.origin?.from === 'stage') this.#uses.add(mount.origin.stage)
+    }
+    this.#add(instruction, { kind: 'run', ...run })
+  }
+
   #planApp(instruction: App): void {
     const planned = this.#applications.app(instruction)
     if (planned === undefined) return
@@ -253,6 +277,10 @@ class StagePlanner {
     const ref = resolveTemplateRef(template, version)
     if (ref.template === rootfsTemplate) this.#add(base, { kind: 'collect' })
     else this.#add(base, { kind: 'template', ...ref })
+  }
+
+  get #shell(): readonly string[] {
+    return this.#state.config.Shell ?? ['/bin/sh', '-c']
   }
 
   get #workdir(): string {

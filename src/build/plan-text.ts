@@ -2,7 +2,7 @@ import { formatPlatform } from '../core/platform.ts'
 import type { ConfigChange } from './container-config.ts'
 import { formatFileMode } from './file-mode.ts'
 import { gitLocator } from './git-source.ts'
-import type { BuildPlan, CopyItem, CopyOrigin, CopyStep, StageBase, StagePlan, Step } from './plan.ts'
+import type { BuildPlan, CopyItem, CopyOrigin, CopyStep, RunStep, StageBase, StagePlan, Step } from './plan.ts'
 
 /** A plan as people read it: a line for each step, with the line of the Kubefile it comes from. */
 export function formatPlan(plan: BuildPlan): string {
@@ -42,6 +42,8 @@ function describeStep(step: Step): string {
       return step.what
     case 'configure':
       return describeChange(step.change)
+    case 'run':
+      return describeRun(step)
   }
 }
 
@@ -56,6 +58,16 @@ function describeCopy(step: CopyStep): string {
     ...step.exclude.map(pattern => `without ${pattern}`),
   ]
   return `copy ${sources.join(' ')}${from} to ${step.target}${extra.length === 0 ? '' : ` (${extra.join(', ')})`}`
+}
+
+function describeRun({ command, network, mounts, user, workdir }: RunStep): string {
+  const extra = [
+    ...(workdir === '/' ? [] : [`in ${workdir}`]),
+    ...(user === undefined ? [] : [`as ${user}`]),
+    ...(network === 'none' ? [] : [`network ${network}`]),
+    ...mounts.map(mount => `${mount.type} at ${mount.target ?? `$${mount.type === 'secret' ? mount.env : ''}`}`),
+  ]
+  return `run ${JSON.stringify(command.argv)}${extra.length === 0 ? '' : ` (${extra.join(', ')})`}`
 }
 
 function describeOrigin(origin: CopyOrigin): string {

@@ -52,7 +52,66 @@ export interface CopyPlan {
 
 export type CopyStep = FromKubefile & { readonly kind: 'copy' } & CopyPlan
 
+/** A mount that is there for one command. Targets are absolute. */
+export type RunMount =
+  | {
+      readonly type: 'bind'
+      readonly target: string
+      readonly origin: CopyOrigin
+      readonly source: string
+      /** What is written into it is dropped. */
+      readonly writable: boolean
+    }
+  | {
+      readonly type: 'cache'
+      readonly target: string
+      readonly id: string
+      readonly sharing: 'shared' | 'private' | 'locked'
+      /** What it begins with. */
+      readonly origin: CopyOrigin | undefined
+      readonly source: string
+      readonly writable: boolean
+      readonly mode: number
+      readonly uid: number
+      readonly gid: number
+    }
+  | { readonly type: 'tmpfs'; readonly target: string; readonly size: number | undefined }
+  | {
+      readonly type: 'secret'
+      readonly id: string
+      /** A file, an environment variable, or both. */
+      readonly target: string | undefined
+      readonly env: string | undefined
+      readonly required: boolean
+      readonly mode: number
+      readonly uid: number
+      readonly gid: number
+    }
+
+export interface RunCommand {
+  readonly argv: readonly string[]
+  /** It runs in the tree iff this is there, else in the toolbox. */
+  readonly program: string
+  /** A script of its own, which stands at `path`. */
+  readonly script?: { readonly path: string; readonly text: string }
+}
+
+export interface RunPlan {
+  readonly command: RunCommand
+  readonly env: Readonly<Record<string, string>>
+  /** Names in `env` that the result does not depend on: proxies. */
+  readonly unkeyed: readonly string[]
+  readonly workdir: string
+  readonly user: string | undefined
+  /** Anything but `none` unseals. */
+  readonly network: 'none' | 'default' | 'host'
+  readonly mounts: readonly RunMount[]
+}
+
+export type RunStep = FromKubefile & { readonly kind: 'run' } & RunPlan
+
 export type Step =
+  | RunStep
   | CopyStep
   | (FromKubefile &
       (

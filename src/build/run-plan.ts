@@ -1,4 +1,5 @@
 import type { Context } from '../core/context.ts'
+import type { Digest } from '../core/digest.ts'
 import { CloudimgError, isCloudimgError } from '../core/error.ts'
 import { InvalidFileError } from '../core/invalid-file.ts'
 import type { Platform } from '../core/platform.ts'
@@ -15,13 +16,15 @@ import { contextSource, type CopySource, treeSource } from './copy-source.ts'
 import { findCopySources } from './find-copy-sources.ts'
 import { type LayerSpec, roomFor, splitLayers } from './layers/layer-spec.ts'
 import type { LaidTemplate } from './lay-template.ts'
+import type { RunServices } from './executor/run-services.ts'
+import { StageRuns } from './executor/stage-runs.ts'
 import { resolveOwner } from './owner.ts'
 import type { NamedContexts } from './named-context.ts'
 import { pinImages } from './pin-images.ts'
-import type { BuildPlan, CopyStep, OwnerWish, StagePlan, Step } from './plan.ts'
+import type { BuildPlan, CopyOrigin, CopyStep, OwnerWish, RunStep, StagePlan, Step } from './plan.ts'
 import type { BuildSources } from './sources.ts'
 import { scheduleStages } from './stage-schedule.ts'
-import { BuildTree, type TreeEntry } from './tree.ts'
+import { BuildTree, type LayerEntry } from './tree.ts'
 import { readTreeText } from './tree-content.ts'
 import { unsettled } from './tree-images.ts'
 import { treeView } from './tree-view.ts'
@@ -36,6 +39,8 @@ export interface PlannedTree {
   /** One for each instruction that made no layer, and one for each layer, in order; a layer's is the layer itself. */
   readonly history: readonly (HistoryEntry | LayerSpec)[]
   readonly templates: readonly LaidTemplate[]
+  /** Why the image is not sealed, as far as its instructions are the reason. */
+  readonly unsealed: readonly string[]
 }
 
 export interface PlanInputs {
@@ -46,6 +51,9 @@ export interface PlanInputs {
   readonly isFresh: (stage: StagePlan) => boolean
   readonly store: Store
   readonly sources: BuildSources
+  readonly runs: RunServices
+  /** What a layer will be: what RUN results are known by. */
+  readonly diffId: (spec: LayerSpec, ctx: Context) => Promise<Digest>
   /** What `BASE rootfs` does with the images that it finds; nothing where absent. */
   readonly collect?: CollectWish | undefined
 }
@@ -58,7 +66,9 @@ export type CollectWish =
 /** Carries out the plan's stages, side by side, and gives the last one's tree. Mistakes are reported at their line of the Kubefile. */
 export async function runPlan(plan: BuildPlan, inputs: PlanInputs, ctx: Context): Promise<PlannedTree> {
   const done = await scheduleStages<PlannedTree>(plan.stages, (...stage) => runStage(inputs, ...stage), ctx)
-  return done.get(plan.stages.at(-1)!.number)!
+  // What an unsealed stage made may have been copied from it.
+  const unsealed = [...new Set([...done.values()].flatMap(stage => stage.unsealed))]
+  return { ...done.get(plan.stages.at(-1)!.number)!, unsealed }
 }
 
 async function runStage(
@@ -68,7 +78,11 @@ async function runStage(
   ctx: Context,
 ): Promise<PlannedTree> {
   const runner = new StageRunner(await begin(stage, done, inputs, ctx), done, inputs, ctx)
-  for (const step of stage.steps) await located(inputs.kubefile, step, () => runner.run(step))
+  try {
+    for (const step of stage.steps) await located(inputs.kubefile, step, () => runner.run(step))
+  } finally {
+    await runner.close()
+  }
   return runner.result()
 }
 
@@ -78,7 +92,7 @@ async function begin(
   { sources }: PlanInputs,
   ctx: Context,
 ): Promise<PlannedTree> {
-  const nothing = { plan, base: undefined, tree: new BuildTree(), layers: [], history: [], templates: [] }
+  const nothing = { plan, base: undefined, tree: new BuildTree(), layers: [], history: [], templates: [], unsealed: [] }
   switch (plan.base.from) {
     case 'scratch':
       return nothing
@@ -103,6 +117,8 @@ class StageRunner {
   readonly #layers: LayerSpec[]
   readonly #history: (HistoryEntry | LayerSpec)[]
   readonly #templates: LaidTemplate[]
+  readonly #unsealed: string[]
+  readonly #runs: StageRuns
 
   constructor(start: PlannedTree, done: ReadonlyMap<number, PlannedTree>, inputs: PlanInputs, ctx: Context) {
     this.#start = start
@@ -113,12 +129,26 @@ class StageRunner {
     this.#layers = [...start.layers]
     this.#history = [...start.history]
     this.#templates = [...start.templates]
+    this.#unsealed = [...start.unsealed]
+    this.#runs = new StageRuns(inputs.runs, {
+      tree: this.#tree,
+      platform: start.plan.platform,
+      store: inputs.store,
+      sources: inputs.sources,
+      isFresh: inputs.isFresh(start.plan),
+      layers: ctx => this.#diffIds(ctx),
+      origin: origin => this.#origin(origin),
+    })
   }
 
   result(): PlannedTree {
     const { plan, base } = this.#start
     const [tree, layers, history, templates] = [this.#tree, this.#layers, this.#history, this.#templates]
-    return { plan, base, tree, layers, history, templates }
+    return { plan, base, tree, layers, history, templates, unsealed: this.#unsealed }
+  }
+
+  async close(): Promise<void> {
+    await this.#runs.close()
   }
 
   get #platform(): Platform {
@@ -133,6 +163,8 @@ class StageRunner {
         return this.#remember(step.createdBy)
       case 'copy':
         return this.#copy(step)
+      case 'run':
+        return this.#runCommand(step)
       case 'directory':
         return this.#makeDirectory(step.path, step.owner, step.createdBy)
       case 'template': {
@@ -144,6 +176,19 @@ class StageRunner {
       case 'collect':
         return this.#collect(step.createdBy)
     }
+  }
+
+  async #runCommand(step: RunStep): Promise<void> {
+    const { entries, unsealed } = await this.#runs.run(step, this.#ctx)
+    this.#unsealed.push(...unsealed)
+    if (entries.length === 0) this.#remember(step.createdBy)
+    else this.#add(entries, step.createdBy)
+  }
+
+  async #diffIds(ctx: Context): Promise<readonly Digest[]> {
+    const { base } = this.#start
+    const own = await Promise.all(this.#layers.map(spec => this.#inputs.diffId(spec, ctx)))
+    return [...(base?.config.rootfs.diff_ids ?? []), ...own]
   }
 
   async #collect(createdBy: string): Promise<void> {
@@ -163,7 +208,7 @@ class StageRunner {
 
   async #copy(step: CopyStep): Promise<void> {
     const { store, sources } = this.#inputs
-    const source = await this.#origin(step)
+    const source = await this.#origin(step.origin)
     const items = await findCopySources(step, source, { store, sources }, this.#ctx)
     const owner = step.owner === undefined ? undefined : await this.#owner(step.owner)
     const { entries, warnings } = copyFrom(source, this.#tree, { ...step, sources: items, owner })
@@ -171,7 +216,7 @@ class StageRunner {
     this.#add(entries, step.createdBy)
   }
 
-  async #origin({ origin }: CopyStep): Promise<CopySource> {
+  async #origin(origin: CopyOrigin): Promise<CopySource> {
     switch (origin.from) {
       case 'context':
         return contextSource(this.#inputs.context)
@@ -221,12 +266,15 @@ class StageRunner {
     this.#history.push({ created_by: createdBy, empty_layer: true })
   }
 
-  #add(entries: readonly TreeEntry[], createdBy: string): void {
+  #add(entries: readonly LayerEntry[], createdBy: string): void {
     this.#addLayers(splitLayers(entries, createdBy))
   }
 
   #addLayers(specs: readonly LayerSpec[]): void {
-    for (const layer of specs) for (const entry of layer.entries) this.#tree.put(entry)
+    for (const { entries } of specs) {
+      for (const entry of entries) this.#tree.apply(entry)
+      this.#runs.changed(entries)
+    }
     const isFresh = this.#inputs.isFresh(this.#start.plan)
     const layers = specs.map(spec => (isFresh ? { ...spec, isFresh } : spec))
     this.#layers.push(...layers)

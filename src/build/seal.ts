@@ -49,7 +49,7 @@ export async function sealTree(planned: PlannedTree, options: SealOptions, ctx: 
   if (!isCluster) return { planned, runtimeImages: [], collected: [], unsealed: [] }
   const discovery = await discoverImages(treeView(store, planned.tree, ctx), { render }, ctx)
   const requests = await unsettled(discovery.requests, store, planned.tree, ctx)
-  const unsealed: string[] = []
+  const unsealed = [...planned.unsealed]
   let [sealed, askers] = [planned, requests]
   if (collect === 'never') {
     const place = { store, platform: planned.plan.platform }
@@ -121,7 +121,7 @@ function warn({ guesses, unreadable, charts }: Discovery, ctx: Context): void {
 
 function withLayers(planned: PlannedTree, layers: readonly LayerSpec[]): PlannedTree {
   const { tree } = planned
-  for (const entry of layers.flatMap(layer => layer.entries)) tree.put(entry)
+  for (const entry of layers.flatMap(layer => layer.entries)) tree.apply(entry)
   return { ...planned, tree, layers: [...planned.layers, ...layers], history: [...planned.history, ...layers] }
 }
 

@@ -44,11 +44,21 @@ async function unpacked(store: Store, tar: StoredTar, ctx: Context): Promise<Des
 /** What merged tars make, with where each file's bytes stand. `tars` in the order in which they were merged. */
 export function treeOfTars(merged: MergedTree, tars: readonly StoredTar[]): BuildTree {
   const tree = new BuildTree()
-  for (const [path, node] of merged.entries()) tree.put(treeEntry(path, node, tars))
+  const firstOf = new Map<TreeNode, string>()
+  const linked = new Map<TreeNode, string>()
+  for (const [path, node] of merged.entries()) {
+    const first = firstOf.get(node)
+    if (first === undefined) firstOf.set(node, path)
+    else linked.set(node, `${first} of ${tars.at(-1)?.diffId ?? ''}`)
+  }
+  for (const [path, node] of merged.entries()) {
+    const entry = treeEntry(path, node, tars)
+    const links = linked.get(node)
+    tree.put(entry.type === 'file' && links !== undefined ? { ...entry, links } : entry)
+  }
   return tree
 }
 
-/** Hard links become files of their own: COPY looks at them one by one. */
 export function treeEntry(path: string, node: TreeNode, tars: readonly StoredTar[]): TreeEntry {
   const { mode, uid, gid, xattrs } = node
   const attributes = { path, mode, uid, gid, ...(xattrs === undefined ? {} : { xattrs }) }

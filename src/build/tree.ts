@@ -32,7 +32,13 @@ interface EntryAttributes {
   readonly xattrs?: Readonly<Record<string, Buffer>>
 }
 
-export type TreeFile = EntryAttributes & { readonly type: 'file'; readonly size: number; readonly content: Content }
+export type TreeFile = EntryAttributes & {
+  readonly type: 'file'
+  readonly size: number
+  readonly content: Content
+  /** Files with the same word here are hard links of each other. */
+  readonly links?: string
+}
 export type TreeDirectory = EntryAttributes & { readonly type: 'directory' }
 export type TreeSymlink = EntryAttributes & { readonly type: 'symlink'; readonly linkTarget: string }
 /** A device or pipe: base images may have them. */
@@ -41,8 +47,16 @@ export type TreeSpecial = EntryAttributes & {
   readonly deviceMajor?: number
   readonly deviceMinor?: number
 }
-/** What one instruction adds to a tree, and what a layer carries. */
+/** What one instruction adds to a tree. */
 export type TreeEntry = TreeFile | TreeDirectory | TreeSymlink | TreeSpecial
+
+/** What lower layers have at a path, and below it, is gone. */
+export interface Whiteout {
+  readonly type: 'whiteout'
+  readonly path: string
+}
+/** What a layer carries. */
+export type LayerEntry = TreeEntry | Whiteout
 
 const maxLinks = 255
 
@@ -96,15 +110,38 @@ export class BuildTree {
   /** A file or link takes the place of another; a directory over a directory keeps its children. */
   put(entry: TreeEntry): void {
     this.#entries.set(entry.path, entry)
-    const slash = entry.path.lastIndexOf('/')
-    const parent = slash < 0 ? '' : entry.path.slice(0, slash)
+    const parent = parentOf(entry.path)
     const siblings = this.#children.get(parent) ?? new Set()
     this.#children.set(parent, siblings.add(entry.path))
+  }
+
+  /** Takes away what is at the path and below it. */
+  remove(path: string): void {
+    for (const child of this.list(path)) this.remove(child)
+    this.#children.delete(path)
+    this.#entries.delete(path)
+    this.#children.get(parentOf(path))?.delete(path)
+  }
+
+  /** Takes over what a layer does to the tree below it. */
+  apply(entry: LayerEntry): void {
+    if (entry.type === 'whiteout') return this.remove(entry.path)
+    if (entry.type !== 'directory' && this.get(entry.path)?.type === 'directory') this.remove(entry.path)
+    this.put(entry)
   }
 
   /** The paths directly below a directory, in byte order. */
   list(directory: string): readonly string[] {
     return [...(this.#children.get(directory) ?? [])].sort(compareBytes)
+  }
+
+  /** Everything below a directory, parents before children. */
+  *entries(directory = ''): Generator<TreeEntry> {
+    for (const path of this.list(directory)) {
+      const entry = this.#entries.get(path)!
+      yield entry
+      if (entry.type === 'directory') yield* this.entries(path)
+    }
   }
 
   /** Every file below a directory, parents before children. */
@@ -125,4 +162,9 @@ export class BuildTree {
     }
     return undefined
   }
+}
+
+function parentOf(path: string): string {
+  const slash = path.lastIndexOf('/')
+  return slash < 0 ? '' : path.slice(0, slash)
 }

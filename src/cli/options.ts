@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander'
+import { MiB, parseBytes } from '../core/bytes.ts'
 import type { Session } from './session.ts'
 
 /** What a command does; its number is the exit code. */
@@ -21,6 +22,14 @@ export function portNumber(value: string): number {
   if (!/^\d{1,5}$/.test(value) || Number(value) > 65_535)
     throw new InvalidArgumentError('it must be a port, 0 to 65535')
   return Number(value)
+}
+
+/** Bytes, at least a mebibyte. */
+export function partSize(value: string): number {
+  const bytes = parseBytes(value)
+  if (bytes === undefined || bytes < MiB)
+    throw new InvalidArgumentError('it must be a size of 1M and more: 700M, 4G, 4GB')
+  return bytes
 }
 
 export function examples(...lines: readonly string[]): string {

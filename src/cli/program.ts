@@ -7,6 +7,7 @@ import { addClusterCommands } from './groups/cluster-commands.ts'
 import { addClusterfileCommands } from './groups/clusterfile-commands.ts'
 import { addDeleteCommand } from './groups/delete-command.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
+import { addDoctorCommand } from './groups/doctor-command.ts'
 import { addImageCommands } from './groups/image-commands.ts'
 import { addIndexCommands } from './groups/index-commands.ts'
 import { addKubefileCommands } from './groups/kubefile-commands.ts'
@@ -63,6 +64,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addStoreCommands(program, act)
   addDeployCommands(program, act)
   addClusterfileCommands(program, act)
+  addDoctorCommand(program, act)
   addWorkloadCommands(program, act)
   addClusterCommands(program, act)
   addViewCommands(program, act)

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { MiB } from '../core/bytes.ts'
@@ -12,6 +13,10 @@ export interface RunOptions {
   readonly cwd?: string
   /** Each stream is kept up to this many bytes (its end, not its start); 4 MiB unless told. */
   readonly maxOutputBytes?: number
+  /** What ends it when the context is cancelled; SIGTERM unless told. */
+  readonly killSignal?: NodeJS.Signals
+  /** When it has ended, though what it started may still hold its output open. */
+  readonly onExit?: () => void
   /** Sees the output as it comes. */
   readonly onOutput?: (stream: 'stdout' | 'stderr', text: string) => void
 }
@@ -36,8 +41,9 @@ export async function run(argv: readonly string[], options: RunOptions, ctx: Con
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.env === undefined ? {} : { env: options.env }),
   })
-  const stop = (): void => void child.kill('SIGTERM')
+  const stop = (): void => void child.kill(options.killSignal ?? 'SIGTERM')
   ctx.signal.addEventListener('abort', stop, { once: true })
+  if (options.onExit !== undefined) child.once('exit', options.onExit)
   const max = options.maxOutputBytes ?? 4 * MiB
   const stdout = collect(child.stdout!, max, text => options.onOutput?.('stdout', text))
   const stderr = collect(child.stderr!, max, text => options.onOutput?.('stderr', text))
@@ -45,7 +51,9 @@ export async function run(argv: readonly string[], options: RunOptions, ctx: Con
     const feeding = feed(child.stdin, options.input)
     const code = await new Promise<number>((resolve, reject) => {
       child.once('error', reject)
-      child.once('close', (status, signal) => resolve(status ?? 128 + (signalNumbers[signal ?? ''] ?? 0)))
+      child.once('close', (status, signal) =>
+        resolve(status ?? 128 + (signal === null ? 0 : constants.signals[signal])),
+      )
     })
     const fed = await feeding
     if (ctx.signal.aborted) throw new CloudimgError('CANCELLED', `running "${program}": cancelled`)
@@ -63,16 +71,6 @@ export async function run(argv: readonly string[], options: RunOptions, ctx: Con
   } finally {
     ctx.signal.removeEventListener('abort', stop)
   }
-}
-
-const signalNumbers: Readonly<Record<string, number>> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGQUIT: 3,
-  SIGABRT: 6,
-  SIGKILL: 9,
-  SIGPIPE: 13,
-  SIGTERM: 15,
 }
 
 async function feed(stdin: NodeJS.WritableStream | null, input: RunOptions['input']): Promise<Error | undefined> {

@@ -151,11 +151,20 @@ export interface ReadEntry extends TarEntry {
   readonly content: () => AsyncGenerator<Buffer>
 }
 
+/** Bytes of which some can be passed over without being read: a file's. */
+export interface SeekableBytes extends AsyncIterable<Uint8Array> {
+  /** Goes on so many bytes further on; beyond the end there are none. */
+  seek(count: number): void
+}
+
 /**
  * Reads a tar from its bytes, one entry after another, bounded in all it keeps. PAX and GNU long names are applied.
  * @throws ARCHIVE_INVALID for what is no tar or ends early; UNSAFE_ARCHIVE beyond a limit.
  */
-export async function* readTar(source: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<ReadEntry> {
+export async function* readTar(
+  source: AsyncIterable<Uint8Array> | SeekableBytes,
+  what: string,
+): AsyncGenerator<ReadEntry> {
   const bytes = new ByteQueue(source, what)
   try {
     yield* readEntries(bytes, what)
@@ -372,12 +381,14 @@ function isZero(block: Buffer): boolean {
 /** Bytes of an async source by count, keeping no more than what was asked for and one chunk. */
 class ByteQueue {
   readonly #iterator: AsyncIterator<Uint8Array>
+  readonly #seek: SeekableBytes['seek'] | undefined
   readonly #what: string
   #chunk: Buffer = Buffer.alloc(0)
   offset = 0
 
-  constructor(source: AsyncIterable<Uint8Array>, what: string) {
+  constructor(source: AsyncIterable<Uint8Array> | SeekableBytes, what: string) {
     this.#iterator = source[Symbol.asyncIterator]()
+    this.#seek = 'seek' in source ? count => source.seek(count) : undefined
     this.#what = what
   }
 
@@ -414,7 +425,15 @@ class ByteQueue {
   }
 
   async skip(count: number): Promise<void> {
-    for (let left = count; left > 0;) left -= (await this.some(left)).length
+    let left = count
+    if (this.#seek !== undefined && left > this.#chunk.length) {
+      left -= this.#chunk.length
+      this.#chunk = Buffer.alloc(0)
+      this.#seek(left)
+      this.offset += count
+      return
+    }
+    while (left > 0) left -= (await this.some(left)).length
   }
 
   /** Lets the source close what it has open, however far it was read. */

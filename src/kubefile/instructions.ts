@@ -144,13 +144,19 @@ const specs: readonly InstructionSpec[] = [
     ...command,
     kind: 'RUN',
     flags: [
-      { name: 'mount', value: 'text', isRepeatable: true, summary: 'a mount for this command only', support: 'parsed' },
+      {
+        name: 'mount',
+        value: 'text',
+        isRepeatable: true,
+        summary: 'a mount for this command only: type=bind, cache, tmpfs or secret',
+        support: 'built',
+      },
       {
         name: 'network',
         value: 'text',
         choices: ['none', 'default', 'host'],
-        summary: 'network of the command; anything but none unseals the image',
-        support: 'parsed',
+        summary: 'network of the command, none unless told; anything but none unseals the image',
+        support: 'built',
       },
       {
         name: 'security',
@@ -164,7 +170,7 @@ const specs: readonly InstructionSpec[] = [
     usage: 'RUN [FLAGS] COMMAND',
     summary: 'runs a command in the tree or the toolbox and keeps what it changed',
     example: 'RUN ./configure --offline',
-    support: 'parsed',
+    support: 'built',
   },
   {
     ...word,

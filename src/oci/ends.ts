@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { Context } from '../core/context.ts'
 import type { Digest } from '../core/digest.ts'
+import type { Piece } from '../io/pieces.ts'
 import type { Descriptor } from './descriptor.ts'
 
 /** Bytes from `offset`, `length` of them or to the end. */
@@ -19,6 +20,8 @@ export interface BlobReader {
   has(blob: Descriptor, ctx: Context): Promise<boolean>
   /** Whole reads are verified while read: the stream fails unless size and digest are the descriptor's. */
   open(blob: Descriptor, ctx: Context, range?: ByteRange): Promise<Readable>
+  /** Where the bytes lie on this machine, verified: to be copied without a stream. Absent where they lie elsewhere. */
+  pieces?(blob: Descriptor, ctx: Context): Promise<readonly Piece[]>
 }
 
 /** Bytes that can be opened again: retries and resumed uploads need that. */

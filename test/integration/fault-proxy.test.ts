@@ -10,6 +10,7 @@ import type { Credentials } from '../../src/oci/remote/credential.ts'
 import { type RemoteRepository, remoteRepository } from '../../src/oci/remote/registry.ts'
 import { serveRegistry } from '../../src/oci/serve/serve.ts'
 import { serveStore } from '../../src/oci/serve/store-adapter.ts'
+import { usersOf } from '../../src/oci/serve/users.ts'
 import { openStore, type Store } from '../../src/oci/store/store.ts'
 import { makeCertificates } from '../support/certificates.ts'
 import { faultRun, type FaultRun, type RegistryKind, registryKinds } from '../support/fault-plan.ts'
@@ -103,7 +104,7 @@ async function startUpstream(options: Parameters<typeof startRealRegistry>[0]): 
 async function startEmbedded(): Promise<Upstream> {
   embeddedHome = join(scratch.path, 'embedded')
   const login = { username: 'embedded', password: 'pass:word of serve' }
-  const registry = await serveRegistry({ store: serveStore(await openStore(embeddedHome)), users: [login] })
+  const registry = await serveRegistry({ store: serveStore(await openStore(embeddedHome)), users: usersOf([login]) })
   stack.defer(() => registry.close())
   return { url: registry.url, host: registry.host, login }
 }

@@ -15,6 +15,7 @@ import { readTrust } from '../../src/oci/remote/endpoint.ts'
 import { type RemoteOptions, type RemoteRepository, remoteRepository } from '../../src/oci/remote/registry.ts'
 import { type RunningRegistry, serveRegistry } from '../../src/oci/serve/serve.ts'
 import { serveStore } from '../../src/oci/serve/store-adapter.ts'
+import { usersOf } from '../../src/oci/serve/users.ts'
 import { openStore, type Store } from '../../src/oci/store/store.ts'
 import { quietContext } from '../support/command.ts'
 import { type ContainerTools, openContainerTools } from '../support/engines.ts'
@@ -307,7 +308,10 @@ describe('the embedded registry over the store', () => {
   })
 
   it('is closed to skopeo without the password', async () => {
-    const closed = await serveRegistry({ store: serveStore(store), users: [{ username: 'u', password: 'p:w' }] })
+    const closed = await serveRegistry({
+      store: serveStore(store),
+      users: usersOf([{ username: 'u', password: 'p:w' }]),
+    })
     try {
       await store.tag(`${closed.host}/r/x:v1`, index.descriptor, ctx)
       const inspect = ['inspect', '--raw', '--tls-verify=false', `docker://${closed.host}/r/x:v1`]

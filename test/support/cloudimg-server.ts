@@ -17,8 +17,10 @@ export async function startCloudimgServer(
   await mkdir(place.home, { recursive: true })
   const port = await freePort()
   const host = `127.0.0.1:${port}`
+  const scheme = flags.includes('--tls-cert') ? 'https' : 'http'
+  // Who asks for a login serves, too.
   const ready = async (): Promise<true | undefined> =>
-    (await attempt(['curl', '-sf', '-o', '/dev/null', `http://${host}/v2/`])).code === 0 ? true : undefined
+    (await attempt(['curl', '-sk', '-o', '/dev/null', `${scheme}://${host}/v2/`])).code === 0 ? true : undefined
   const daemon = await startDaemon([...cloudimgProgram, 'serve', '--port', String(port), ...flags], {
     log,
     ready,

@@ -16,6 +16,7 @@ export function memoryStore(): MemoryStore {
   const blobs = new Map<Digest, Buffer>()
   const names = new Map<string, Descriptor>()
   const referrers = new Map<Digest, Descriptor[]>()
+  const deleted = new Set<string>()
   const key = ({ host, repository }: ServedName, tag: string): string => `${host}/${repository}:${tag}`
   return {
     blobs,
@@ -50,6 +51,9 @@ export function memoryStore(): MemoryStore {
       )
       return [...new Set(paths)].sort()
     },
+    isDeleted: async (name, digest) => deleted.has(key(name, digest)),
+    setDeleted: async (name, digest, is) =>
+      void (is ? deleted.add(key(name, digest)) : deleted.delete(key(name, digest))),
     referrers: async subject => referrers.get(subject) ?? [],
     addReferrer: async ({ subject, referrer }) => {
       const others = (referrers.get(subject) ?? []).filter(entry => entry.digest !== referrer.digest)

@@ -34,6 +34,11 @@ export async function isCompressible(store: Store, spec: LayerSpec, ctx: Context
   return plain > 0 && compressed <= plain * worthwhileRatio
 }
 
+/** Whether packing bytes like these would save a tenth. */
+export function looksCompressible(sample: Buffer): boolean {
+  return packedSize(sample) <= sample.length * worthwhileRatio
+}
+
 function packedSize(part: Buffer): number {
   if (sniffCompression(part) !== 'none') return part.length
   return zstdCompressSync(part, { params: { [constants.ZSTD_c_compressionLevel]: 1 } }).length

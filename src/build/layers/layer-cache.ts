@@ -8,7 +8,7 @@ import { readFileIfPresent } from '../../io/files.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { writeStoreFile } from '../../oci/store/draft.ts'
 import type { Store } from '../../oci/store/store.ts'
-import type { TreeEntry } from '../tree.ts'
+import type { LayerEntry } from '../tree.ts'
 import type { Compression } from './compress.ts'
 import type { LayerSpec } from './layer-spec.ts'
 
@@ -48,12 +48,14 @@ export function layerKey(
   return hash.digest('hex')
 }
 
-function keyParts(entry: TreeEntry): readonly (string | number)[] {
+function keyParts(entry: LayerEntry): readonly (string | number)[] {
+  if (entry.type === 'whiteout') return [entry.type, entry.path]
   const xattrs = Object.entries(entry.xattrs ?? {}).flatMap(([name, value]) => [name, value.toString('hex')])
   const base = [entry.type, entry.path, entry.mode, entry.uid, entry.gid, ...xattrs]
   if (entry.type === 'directory') return base
   if (entry.type === 'symlink') return [...base, entry.linkTarget]
   if (entry.type !== 'file') return [...base, entry.deviceMajor ?? 0, entry.deviceMinor ?? 0]
+  if (entry.links !== undefined) base.push(`links ${entry.links}`)
   switch (entry.content.from) {
     case 'context':
       return [...base, entry.size, entry.content.path, entry.content.identity]

@@ -1,10 +1,10 @@
 import { MiB } from '../../core/bytes.ts'
 import { compareBytes } from '../../io/files.ts'
-import type { TreeEntry, TreeFile } from '../tree.ts'
+import type { LayerEntry, TreeFile } from '../tree.ts'
 
 /** What one layer will carry, before any byte of it was read. Entries are in byte order of paths, parents first. */
 export interface LayerSpec {
-  readonly entries: readonly TreeEntry[]
+  readonly entries: readonly LayerEntry[]
   /** `created_by` of its history entry: the instruction as written. */
   readonly createdBy: string
   /** It is made whatever an earlier build left. */
@@ -22,16 +22,17 @@ export function roomFor(layers: number): number {
   return maxLayers - 1 - layers
 }
 
-function isLarge(entry: TreeEntry): entry is TreeFile {
-  return entry.type === 'file' && entry.size >= largeFile
+// Hard links stay with each other: a link leads to an entry of its own layer.
+function isLarge(entry: LayerEntry): entry is TreeFile {
+  return entry.type === 'file' && entry.size >= largeFile && entry.links === undefined
 }
 
 /**
  * One instruction's entries as layers: everything small together first, then each large file alone, those from the
  * download cache (which change least) before those of the context, else in byte order. A path is in one of them only.
  */
-export function splitLayers(entries: Iterable<TreeEntry>, createdBy: string): LayerSpec[] {
-  const sorted = [...entries].sort((a, b) => compareBytes(a.path, b.path))
+export function splitLayers(entries: Iterable<LayerEntry>, createdBy: string): LayerSpec[] {
+  const sorted = [...entries].sort(compareEntries)
   const small = sorted.filter(entry => !isLarge(entry))
   const large = sorted.filter(isLarge)
   const stable = [
@@ -67,10 +68,24 @@ export function bytesOf(spec: LayerSpec): number {
 }
 
 function join(a: LayerSpec, b: LayerSpec): LayerSpec {
-  const entries = new Map([...a.entries, ...b.entries].map(entry => [entry.path, entry]))
+  const gone = new Set(b.entries.filter(({ type }) => type !== 'directory').map(({ path }) => path))
+  const kept = a.entries.filter(({ path, type }) => type === 'whiteout' || !isBelow(path, gone))
+  const entries = new Map([...kept, ...b.entries].map(entry => [`${entry.type === 'whiteout'} ${entry.path}`, entry]))
   return {
-    entries: [...entries.values()].sort((x, y) => compareBytes(x.path, y.path)),
+    entries: [...entries.values()].sort(compareEntries),
     createdBy: a.createdBy === b.createdBy ? a.createdBy : `${a.createdBy}; ${b.createdBy}`,
     isFresh: a.isFresh === true || b.isFresh === true,
   }
+}
+
+// A deletion stands before what takes its place.
+function compareEntries(a: LayerEntry, b: LayerEntry): number {
+  return compareBytes(a.path, b.path) || Number(b.type === 'whiteout') - Number(a.type === 'whiteout')
+}
+
+function isBelow(path: string, gone: ReadonlySet<string>): boolean {
+  for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
+    if (gone.has(path.slice(0, end))) return true
+  }
+  return false
 }

@@ -8,14 +8,15 @@ import { CloudimgError } from '../../core/error.ts'
 import { fileError, withFileErrors } from '../../io/files.ts'
 import { hashFileInto, sizeMismatch } from '../../io/hash.ts'
 import { readFileRange, readSize } from '../../io/read-file.ts'
-import { encodeHeader, tarEnd, tarPadding } from '../../io/tar.ts'
+import { tarEnd, tarPadding } from '../../io/tar.ts'
 import { type Descriptor, mediaTypes } from '../../oci/descriptor.ts'
 import { blobPath } from '../../oci/store/layout.ts'
 import type { Segment } from '../../oci/store/recipe.ts'
 import type { Store } from '../../oci/store/store.ts'
-import type { TreeEntry, TreeFile } from '../tree.ts'
+import type { TreeFile } from '../tree.ts'
 import { readContent } from '../tree-content.ts'
 import { type Compression, compressChunks, isCompressible } from './compress.ts'
+import { EntryHeaders } from './entry-header.ts'
 import type { BuiltLayer } from './layer-cache.ts'
 import type { LayerSpec } from './layer-spec.ts'
 
@@ -134,10 +135,12 @@ export async function* tarBytes(
   files: Record<string, Digest>,
   ctx: Context,
 ): AsyncGenerator<Buffer> {
+  const headers = new EntryHeaders(options.epoch)
   for (const entry of spec.entries) {
     ctx.signal.throwIfAborted()
-    yield headerOf(entry, options.epoch)
-    if (entry.type !== 'file') continue
+    const { header, hasContent } = headers.next(entry)
+    yield header
+    if (entry.type !== 'file' || !hasContent) continue
     if (entry.content.from === 'pool') files[entry.path] = entry.content.digest
     const wanted = entry.content.from !== 'pool' && options.wantsDigest(entry.path) ? createHash('sha256') : undefined
     for await (const chunk of contentOf(store, entry, ctx)) {
@@ -148,21 +151,6 @@ export async function* tarBytes(
     yield tarPadding(entry.size)
   }
   yield tarEnd
-}
-
-function headerOf(entry: TreeEntry, epoch: number): Buffer {
-  return encodeHeader({
-    type: entry.type,
-    path: entry.path,
-    mode: entry.mode,
-    uid: entry.uid,
-    gid: entry.gid,
-    mtime: epoch,
-    size: entry.type === 'file' ? entry.size : 0,
-    ...(entry.type === 'symlink' ? { linkTarget: entry.linkTarget } : {}),
-    ...('deviceMajor' in entry ? { deviceMajor: entry.deviceMajor ?? 0, deviceMinor: entry.deviceMinor ?? 0 } : {}),
-    ...(entry.xattrs === undefined ? {} : { xattrs: entry.xattrs }),
-  })
 }
 
 function contentOf(store: Store, entry: TreeFile, ctx: Context): AsyncIterable<Buffer> {
@@ -198,7 +186,7 @@ function readSmallFile(path: string): Buffer {
 }
 
 /** Headers and small files joined to pieces of about 1 MiB: one hash update and one write for thousands of files. */
-async function* coalesce(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+export async function* coalesce(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let parts: Buffer[] = []
   let size = 0
   for await (const chunk of source) {
@@ -240,9 +228,11 @@ async function makeRecipe(
       segments[segments.length - 1] = { inline: Buffer.concat([last.inline, bytes]) }
     else segments.push({ inline: bytes })
   }
+  const headers = new EntryHeaders(options.epoch)
   for (const entry of spec.entries) {
-    inline(headerOf(entry, options.epoch))
-    if (entry.type !== 'file' || entry.content.from !== 'pool') continue
+    const { header, hasContent } = headers.next(entry)
+    inline(header)
+    if (entry.type !== 'file' || entry.content.from !== 'pool' || !hasContent) continue
     const { digest } = entry.content
     files[entry.path] = digest
     const path = blobPath(store.layout, digest)

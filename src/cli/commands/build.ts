@@ -20,6 +20,7 @@ import { mediaTypes } from '../../oci/descriptor.ts'
 import { type BuildInput, openBuildInput, openNamedContexts } from '../build-input.ts'
 import { type BuildOutput, checkOutputs, parseOutput, writeMetadata, writeOutput } from '../build-output.ts'
 import { readConfigFile } from '../config-file.ts'
+import { runWishes } from '../run-wishes.ts'
 import { remoteAccess } from '../remote-access.ts'
 import type { Session } from '../session.ts'
 
@@ -40,6 +41,9 @@ export interface BuildFlags {
   readonly plan?: boolean
   readonly target?: string
   readonly pull?: boolean
+  readonly executor?: string
+  readonly toolbox?: string
+  readonly secret?: readonly string[]
   /** False for `--no-cache`. */
   readonly cache: boolean
   readonly cacheFilter?: readonly string[]
@@ -78,7 +82,16 @@ export async function build(session: Session, contextText: string, flags: BuildF
   }
   const store = await session.store()
   const context = await openContext(input.directory, input.file)
-  const request = { kubefile: input.kubefile, context, contexts, ...wishes, tags, sources: await sources(), options }
+  const request = {
+    kubefile: input.kubefile,
+    context,
+    contexts,
+    ...wishes,
+    tags,
+    sources: await sources(),
+    run: runWishes(flags, terminal.env),
+    options,
+  }
   const result = await buildImage(request, store, ctx)
   const lock = await finishLock(session, input, result, await sources())
   for (const output of outputs) await writeOutput(session, output, { result, tags, epoch: options.epoch })

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander'
 import type { BuildFlags } from '../commands/build.ts'
 import type { LockFlags } from '../commands/lock.ts'
+import { executorNames } from '../../build/executor/executor.ts'
 import { parsePlatforms } from '../image-argument.ts'
 import { type Act, examples, gather } from '../options.ts'
 
@@ -47,6 +48,19 @@ export function addBuildCommands(program: Command, act: Act): void {
     .option('--no-installer', 'leave scripts/cloudimg-node out of the image')
     .option('--target <stage>', 'the stage to build, by name or number; the last one unless told')
     .option('--pull', 'ask the registry for images that the lock does not pin, also where the store has them')
+    .option(
+      '--secret <id=name,src=path>',
+      'a secret for RUN --mount=type=secret, or id=NAME,env=VARIABLE; may be repeated',
+      gather,
+    )
+    .option(
+      '--executor <name>',
+      `what runs RUN: ${executorNames.join(', ')}; the first that works here but chroot unless told`,
+    )
+    .option(
+      '--toolbox <image>',
+      'an image whose programs RUN uses where the tree has no shell; this machine’s unless told',
+    )
     .option('--no-cache', 'make every layer anew')
     .addOption(
       new Option('--no-cache-filter <stages>', 'make the layers of these stages anew, separated by commas')
@@ -68,6 +82,7 @@ export function addBuildCommands(program: Command, act: Act): void {
         'cloudimg build -t registry.local/k3s:v1.31.4 --platform linux/amd64,linux/arm64 .',
         'cloudimg build -f kubefiles/k3s/Kubefile --build-arg K3S_VERSION=v1.31.4+k3s1 -t k3s my-cluster/',
         'cloudimg build --mirror k3s=/mnt/releases --offline -t k3s .',
+        'cloudimg build --secret id=token,src=token.txt --toolbox alpine:3.20 -t k3s .',
         'cloudimg build -t k3s https://git.example.com/cluster.git#v1.2:edge',
         'tar c . | cloudimg build -f deploy/Kubefile -t k3s -',
         'cloudimg build --build-context charts=../charts --label team=edge -o type=oci,dest=k3s.tar .',

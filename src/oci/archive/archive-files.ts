@@ -11,15 +11,21 @@ import { CloudimgError } from '../../core/error.ts'
 import { fileError, statIfPresent, withFileErrors } from '../../io/files.ts'
 import { decompress, detectCompression, sniffCompression } from '../../io/compression.ts'
 import { limits } from '../../io/limits.ts'
+import { cutPieces, type Extent, readPieces } from '../../io/pieces.ts'
 import { readFileRange, streamOf } from '../../io/read-file.ts'
+import { SeekingSource } from '../../io/seeking-source.ts'
 import { readTar } from '../../io/tar.ts'
+import { deltaFile } from './delta.ts'
+import { extentsOf, type FoundPart } from './parts.ts'
 
-/** A file inside an archive: a stretch of a file on disk. */
+/** A file inside an archive: stretches of files on disk, several where the archive is in parts. */
 export interface Stretch {
-  readonly file: string
-  readonly offset: number
+  readonly extents: readonly Extent[]
   readonly size: number
 }
+
+/** What an archive is read from: a file or layout directory, a stream, or the parts of one file. */
+export type ArchiveInput = string | Readable | readonly FoundPart[]
 
 /** What is in an archive or a layout directory, by path; links are followed already. */
 export interface ArchiveFiles {
@@ -36,19 +42,32 @@ export interface ArchiveFiles {
  * @throws ARCHIVE_INVALID, UNSAFE_ARCHIVE, UNSUPPORTED, FILE_ERROR, DISK_FULL.
  */
 export async function openArchiveFiles(
-  input: string | Readable,
+  input: ArchiveInput,
   temporary: string | undefined,
   ctx: Context,
 ): Promise<ArchiveFiles> {
-  if (typeof input !== 'string') return await spool(input, 'standard input', temporary, ctx)
-  const stats = await withFileErrors('reading', input, () => stat(input))
-  if (stats.isDirectory())
-    return { what: `"${input}"`, files: await listDirectory(input), close: async () => undefined }
-  const head = await readHead(input)
-  if (sniffCompression(head) !== 'none')
-    return await spool(streamOf(readFileRange(input)), `"${input}"`, temporary, ctx)
-  const what = `"${input}"`
-  return { what, files: await indexTar(input, what, ctx), close: async () => undefined }
+  if (typeof input !== 'string' && 'pipe' in input) return await spool(input, 'standard input', temporary, ctx)
+  if (typeof input === 'string') {
+    const stats = await withFileErrors('reading', input, () => stat(input))
+    if (stats.isDirectory())
+      return { what: `"${input}"`, files: await listDirectory(input), close: async () => undefined }
+    return await openTar(`"${input}"`, [{ file: input, offset: 0, length: stats.size }], stats.isFile(), temporary, ctx)
+  }
+  return await openTar(`"${input[0]!.file}" and its other parts`, extentsOf(input), true, temporary, ctx)
+}
+
+async function openTar(
+  what: string,
+  extents: readonly Extent[],
+  seekable: boolean,
+  temporary: string | undefined,
+  ctx: Context,
+): Promise<ArchiveFiles> {
+  // A pipe by name, `<(…)` of a shell: it can be read once.
+  if (!seekable) return await spool(streamOf(readFileRange(extents[0]!.file)), what, temporary, ctx)
+  if (sniffCompression(await readHead(extents[0]!.file)) !== 'none')
+    return await spool(streamOf(readPieces(extents)), what, temporary, ctx)
+  return { what, files: await indexTar(extents, what, ctx), close: async () => undefined }
 }
 
 async function readHead(path: string): Promise<Buffer> {
@@ -79,7 +98,8 @@ async function spool(
         signal: ctx.signal,
       },
     )
-    return { what, files: await indexTar(file, what, ctx), close }
+    const extents = [{ file, offset: 0, length: (await stat(file)).size }]
+    return { what, files: await indexTar(extents, what, ctx), close }
   } catch (error) {
     input.destroy()
     await close()
@@ -109,21 +129,24 @@ async function* unpacked(input: Readable, what: string): AsyncGenerator<Buffer> 
 async function listDirectory(path: string): Promise<ReadonlyMap<string, Stretch>> {
   return await withFileErrors('listing', path, async () => {
     const files = new Map<string, Stretch>()
-    const names = ['oci-layout', 'index.json', 'manifest.json']
+    const names = ['oci-layout', 'index.json', 'manifest.json', deltaFile]
     if ((await statIfPresent(join(path, 'blobs/sha256'))) !== undefined)
       names.push(...(await readdir(join(path, 'blobs/sha256'))).map(name => `blobs/sha256/${name}`))
     for (const name of names) {
       const stats = await statIfPresent(join(path, name))
-      if (stats?.isFile() === true) files.set(name, { file: join(path, name), offset: 0, size: stats.size })
+      if (stats?.isFile() === true) {
+        const extent = { file: join(path, name), offset: 0, length: stats.size }
+        files.set(name, { extents: [extent], size: stats.size })
+      }
     }
     return files
   })
 }
 
-async function indexTar(file: string, what: string, ctx: Context): Promise<ReadonlyMap<string, Stretch>> {
+async function indexTar(extents: readonly Extent[], what: string, ctx: Context): Promise<ReadonlyMap<string, Stretch>> {
   const files = new Map<string, Stretch>()
   const links = new Map<string, string>()
-  const source = readFileRange(file)
+  const source = new SeekingSource(extents)
   try {
     for await (const entry of readTar(source, what)) {
       ctx.signal.throwIfAborted()
@@ -132,14 +155,16 @@ async function indexTar(file: string, what: string, ctx: Context): Promise<Reado
         throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: the path "${entry.path}" leads outside`)
       if (files.has(path) && documents.has(path))
         throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: "${path}" is in it twice`)
-      if (entry.type === 'file') files.set(path, { file, offset: entry.contentOffset, size: entry.size })
+      if (entry.type === 'file') {
+        const at = cutPieces(extents, entry.contentOffset, entry.size) as Extent[]
+        files.set(path, { extents: at, size: entry.size })
+      }
       if (entry.type === 'hardlink') links.set(path, normalise(entry.linkTarget ?? '') ?? '')
       // docker's older archives share a layer by a link to the other one's file.
       if (entry.type === 'symlink') links.set(path, posix.join(posix.dirname(path), entry.linkTarget ?? ''))
     }
   } finally {
-    // The tar reader takes bytes as it needs them and does not close what it takes them from.
-    await source.return(undefined)
+    await source.return()
   }
   for (const path of links.keys()) {
     const target = follow(path, links, files)
@@ -184,6 +209,6 @@ export async function readStretch(
       `reading ${what}: "${path}" has ${stretch.size} bytes, at most ${maxBytes} are taken`,
     )
   const parts: Buffer[] = []
-  for await (const part of readFileRange(stretch.file, stretch.offset, stretch.size)) parts.push(part)
+  for await (const part of readPieces(stretch.extents)) parts.push(part)
   return Buffer.concat(parts)
 }

@@ -6,10 +6,11 @@ import { type Digest, digestOf } from '../../core/digest.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { sniffCompression } from '../../io/compression.ts'
 import { limits } from '../../io/limits.ts'
-import { readFileRange } from '../../io/read-file.ts'
+import { readPieces } from '../../io/pieces.ts'
 import { type Descriptor, mediaTypes } from '../descriptor.ts'
 import { parseConfig } from '../document.ts'
 import { type ArchiveFiles, readStretch, type Stretch } from './archive-files.ts'
+import type { LeftOut } from './delta.ts'
 
 /** What an archive holds, whatever its form: names, and where the bytes of each digest are. */
 export interface ArchiveContent {
@@ -17,6 +18,8 @@ export interface ArchiveContent {
   /** Entries of index.json that nobody named: signatures, SBOMs, or images of another's making. */
   readonly unnamed: readonly Descriptor[]
   readonly blobs: ReadonlyMap<Digest, Stretch | Buffer>
+  /** Of a delta: what it takes for granted. */
+  readonly leftOut: readonly LeftOut[]
 }
 
 export interface ArchivedImage {
@@ -80,7 +83,7 @@ export async function readDockerArchive(archive: ArchiveFiles, list: Stretch, ct
     const names = RepoTags.length === 0 ? [undefined] : RepoTags
     for (const name of names) images.push({ name, tag: undefined, descriptor })
   }
-  return { images, unnamed: [], blobs }
+  return { images, unnamed: [], blobs, leftOut: [] }
 }
 
 function find(archive: ArchiveFiles, path: string): Stretch {
@@ -92,7 +95,7 @@ function find(archive: ArchiveFiles, path: string): Stretch {
 async function describeLayer(stretch: Stretch, ctx: Context): Promise<Descriptor> {
   const hash = createHash('sha256')
   let head: Buffer | undefined
-  for await (const chunk of readFileRange(stretch.file, stretch.offset, stretch.size)) {
+  for await (const chunk of readPieces(stretch.extents)) {
     ctx.signal.throwIfAborted()
     head ??= chunk.subarray(0, 6)
     hash.update(chunk)

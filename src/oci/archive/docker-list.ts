@@ -1,33 +1,48 @@
 import type { Context } from '../../core/context.ts'
 import { type Digest, hexOf } from '../../core/digest.ts'
 import { each } from '../../core/each.ts'
-import { CloudimgError, isCloudimgError } from '../../core/error.ts'
+import { isCloudimgError } from '../../core/error.ts'
 import { formatReference, type Reference } from '../../core/reference.ts'
 import type { Platform } from '../../core/platform.ts'
 import { compareBytes } from '../../io/files.ts'
-import { limits } from '../../io/limits.ts'
-import { zstdDecode } from '../../io/zstd.ts'
 import type { Node } from '../copy.ts'
 import { type Descriptor, layerCompression } from '../descriptor.ts'
 import { imageFor, listManifests, type PlatformImage, readImage } from '../document.ts'
 import type { BlobReader } from '../ends.ts'
 import { blobPath } from './blob-path.ts'
+import type { PlainLayer } from './plain-layer.ts'
 
-/**
- * A zstd layer unpacked, beside the blob itself: docker before version 23 cannot read zstd, and manifest.json is for those
- * who know no media types. Measured with docker 20.10.24, which takes it neither from an archive nor from a registry.
- */
-export interface PlainLayer {
-  readonly path: string
-  readonly layer: Descriptor
-  readonly diffId: Digest
-  /** Unpacked. */
-  readonly size: number
-}
-
+/** `manifest.json`, and the files that it names. */
 export interface DockerList {
   readonly manifestJson: Buffer
+  /** Configs and layers as they are, by path. */
+  readonly files: ReadonlyMap<string, Descriptor>
+  /** zstd layers, which are unpacked; in byte order of their paths. */
   readonly plainLayers: readonly PlainLayer[]
+  /** Images that docker could make nothing of: artifacts, or layers that are no tars. */
+  readonly leftOut: readonly Reference[]
+}
+
+/** How a form names configs and layers. */
+export interface DockerNames {
+  config(digest: Digest): string
+  layer(layer: Descriptor, diffId: Digest): string
+  plain(diffId: Digest): string
+}
+
+/** Beside an OCI layout the list names the layout's own blobs. */
+export const besideLayout: DockerNames = {
+  config: blobPath,
+  layer: ({ digest }) => blobPath(digest),
+  plain: diffId => `docker/${hexOf(diffId)}.tar`,
+}
+
+/** As skopeo and podman name them in a docker-archive. */
+export const ofDocker: DockerNames = {
+  config: digest => `${hexOf(digest)}.json`,
+  layer: ({ mediaType, digest }, diffId) =>
+    layerCompression(mediaType) === 'gzip' ? `${hexOf(digest)}.tar.gz` : `${hexOf(diffId)}.tar`,
+  plain: diffId => `${hexOf(diffId)}.tar`,
 }
 
 /** Docker's list of images, of each the one for that platform, else the first that there is. */
@@ -35,45 +50,36 @@ export async function listForDocker(
   reader: BlobReader,
   images: readonly { readonly graph: Node; readonly name: Reference }[],
   platform: Platform,
+  names: DockerNames,
   ctx: Context,
 ): Promise<DockerList> {
   const plain = new Map<string, PlainLayer>()
+  const files = new Map<string, Descriptor>()
+  const leftOut: Reference[] = []
   const entries = await each(images, 1, async ({ graph, name }) => {
     const image = await imageForDocker(reader, graph.descriptor, platform, ctx)
-    if (image === undefined) return []
+    if (image === undefined) {
+      leftOut.push(name)
+      return []
+    }
     const { digest: _digest, ...tagged } = name
-    const Layers = await each(image.manifest.layers, 1, async (layer, i) => {
-      if (layerCompression(layer.mediaType) !== 'zstd') return blobPath(layer.digest)
+    const Layers = image.manifest.layers.map((layer, i) => {
       const diffId = image.config.rootfs.diff_ids[i]!
-      const path = `docker/${hexOf(diffId)}.tar`
-      if (!plain.has(path)) plain.set(path, { path, layer, diffId, size: await unpackedSize(reader, layer, ctx) })
+      const path = layerCompression(layer.mediaType) === 'zstd' ? names.plain(diffId) : names.layer(layer, diffId)
+      if (layerCompression(layer.mediaType) === 'zstd') plain.set(path, { path, layer, diffId })
+      else files.set(path, layer)
       return path
     })
-    const RepoTags = name.tag === undefined ? [] : [formatReference(tagged)]
-    return [{ Config: blobPath(image.manifest.config.digest), RepoTags, Layers }]
+    const Config = names.config(image.manifest.config.digest)
+    files.set(Config, image.manifest.config)
+    return [{ Config, RepoTags: name.tag === undefined ? [] : [formatReference(tagged)], Layers }]
   })
+  const unpacked = [...plain.values()].filter(({ path }) => !files.has(path))
   return {
     manifestJson: Buffer.from(JSON.stringify(entries.flat())),
-    plainLayers: [...plain.values()].sort((a, b) => compareBytes(a.path, b.path)),
-  }
-}
-
-// A tar says the size before the content: the layer is unpacked once to count and once to write, and kept nowhere.
-async function unpackedSize(reader: BlobReader, layer: Descriptor, ctx: Context): Promise<number> {
-  let size = 0
-  for await (const chunk of unpackLayer(reader, layer, ctx)) size += chunk.length
-  return size
-}
-
-/** The tar inside a zstd layer. @throws UNSAFE_ARCHIVE where it is out of all proportion. */
-export async function* unpackLayer(reader: BlobReader, layer: Descriptor, ctx: Context): AsyncGenerator<Buffer> {
-  const what = `layer ${layer.digest}`
-  const allowed = limits.decompressionFreeBytes + layer.size * limits.decompressionRatio
-  let size = 0
-  for await (const chunk of zstdDecode(await reader.open(layer, ctx), what)) {
-    size += chunk.length
-    if (size > allowed) throw new CloudimgError('UNSAFE_ARCHIVE', `reading ${what}: it unpacks to too many bytes`)
-    yield chunk
+    files,
+    plainLayers: unpacked.sort((a, b) => compareBytes(a.path, b.path)),
+    leftOut,
   }
 }
 

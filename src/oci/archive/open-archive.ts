@@ -5,12 +5,14 @@ import { CloudimgError, isCloudimgError } from '../../core/error.ts'
 import { formatReference, parseReference } from '../../core/reference.ts'
 import { verifying } from '../../io/hash.ts'
 import { limits } from '../../io/limits.ts'
-import { readFileRange, streamOf } from '../../io/read-file.ts'
+import { cutPieces, readPieces } from '../../io/pieces.ts'
+import { streamOf } from '../../io/read-file.ts'
 import { type Descriptor, isIndexType, isManifestType } from '../descriptor.ts'
 import { parseIndex, parseManifest, readDocument } from '../document.ts'
 import type { ByteRange, ImageSource } from '../ends.ts'
 import { annotationNames } from './annotations.ts'
-import { type ArchiveFiles, openArchiveFiles, readStretch, type Stretch } from './archive-files.ts'
+import { type ArchiveFiles, type ArchiveInput, openArchiveFiles, readStretch, type Stretch } from './archive-files.ts'
+import { deltaFile, type LeftOut, parseDelta } from './delta.ts'
 import { type ArchiveContent, type ArchivedImage, readDockerArchive } from './docker-archive.ts'
 
 export type { ArchivedImage } from './docker-archive.ts'
@@ -24,6 +26,10 @@ export interface OpenArchiveOptions {
 export interface Archive extends ImageSource {
   /** The images in the archive's order. */
   names(): readonly ArchivedImage[]
+  /** For messages: the file's name in quotes, or where it comes from. */
+  readonly what: string
+  /** Blobs that a delta takes for granted at whoever loads it. */
+  readonly leftOut: readonly LeftOut[]
   close(): Promise<void>
 }
 
@@ -31,11 +37,7 @@ export interface Archive extends ImageSource {
  * Opens an OCI layout (directory or tar), what `docker save` writes, or a tar that is both; plain, gzip or zstd. Digests
  * are checked as blobs are read. @throws ARCHIVE_INVALID where it is none of them; UNSAFE_ARCHIVE, UNSUPPORTED.
  */
-export async function openArchive(
-  input: string | Readable,
-  options: OpenArchiveOptions,
-  ctx: Context,
-): Promise<Archive> {
+export async function openArchive(input: ArchiveInput, options: OpenArchiveOptions, ctx: Context): Promise<Archive> {
   const archive = await openArchiveFiles(input, options.temporary, ctx)
   try {
     return new OpenedArchive(archive, await readContent(archive, ctx))
@@ -72,7 +74,12 @@ async function readLayout(archive: ArchiveFiles, stretch: Stretch): Promise<Arch
     if (referring(entry) || !isImage) unnamed.push(descriptor)
     else images.push({ ...nameOf(entry), descriptor })
   }
-  return { images, unnamed, blobs }
+  const delta = archive.files.get(deltaFile)
+  const leftOut =
+    delta === undefined
+      ? []
+      : parseDelta(await readStretch(archive, deltaFile, delta, limits.manifestBytes), archive.what)
+  return { images, unnamed, blobs, leftOut }
 }
 
 // `ref.name` should be a tag alone, yet some tools write a whole reference there: one with a registry is taken for that.
@@ -102,6 +109,14 @@ class OpenedArchive implements Archive {
     this.#content = content
   }
 
+  get what(): string {
+    return this.#archive.what
+  }
+
+  get leftOut(): readonly LeftOut[] {
+    return this.#content.leftOut
+  }
+
   names(): readonly ArchivedImage[] {
     return this.#content.images.map(image => ({
       ...image,
@@ -128,7 +143,7 @@ class OpenedArchive implements Archive {
     const length = Math.min(range?.length ?? Number.POSITIVE_INFINITY, Math.max(0, sizeOf(found) - from))
     const bytes = Buffer.isBuffer(found)
       ? Readable.from([found.subarray(from, from + length)], { objectMode: false })
-      : streamOf(readFileRange(found.file, found.offset + from, length))
+      : streamOf(readPieces(cutPieces(found.extents, from, length)))
     return range === undefined ? verifying(bytes, blob, `blob ${blob.digest} of ${this.#archive.what}`) : bytes
   }
 

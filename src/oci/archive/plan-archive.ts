@@ -1,14 +1,17 @@
 import type { Context } from '../../core/context.ts'
 import type { Digest } from '../../core/digest.ts'
 import { each } from '../../core/each.ts'
-import { formatReference, type Reference } from '../../core/reference.ts'
+import { familiarReference, formatReference, type Reference } from '../../core/reference.ts'
 import type { Platform } from '../../core/platform.ts'
 import { compareBytes } from '../../io/files.ts'
 import { type Node, readReferrers, readSelected, uniqueBlobs } from '../copy.ts'
 import { type Descriptor, mediaTypes } from '../descriptor.ts'
 import type { BlobReader, ImageSource } from '../ends.ts'
+import type { Piece } from '../../io/pieces.ts'
 import { streamOf } from '../../io/read-file.ts'
 import { annotationNames } from './annotations.ts'
+import type { LeftOut } from './delta.ts'
+import type { Inventory } from './inventory.ts'
 
 /** An image to save, and the name it gets in the archive. */
 export interface ArchiveRoot {
@@ -23,6 +26,8 @@ export interface ArchiveOptions {
   readonly platform?: Platform
   /** Whether signatures and SBOMs go along; true unless told. */
   readonly referrers?: boolean
+  /** What the other side has: these configs and layers are left out. Manifests never are. */
+  readonly have?: Inventory
 }
 
 /** All that an archive of the images consists of, before a blob is read. */
@@ -32,6 +37,8 @@ export interface ArchivePlan {
   /** Those of the blobs that are made or read already. */
   readonly documents: ReadonlyMap<Digest, Buffer>
   readonly indexJson: Buffer
+  /** In byte order. */
+  readonly leftOut: readonly LeftOut[]
   readonly images: readonly { readonly graph: Node; readonly name: Reference }[]
 }
 
@@ -59,10 +66,13 @@ export async function planArchive(
       ...uniqueReferrers(graphs, extra),
     ],
   }
+  const sorted = [...descriptors.values()].sort((a, b) => compareBytes(a.digest, b.digest))
+  const isLeftOut = ({ digest }: Descriptor): boolean => !documents.has(digest) && options.have?.has(digest) === true
   return {
-    blobs: [...descriptors.values()].sort((a, b) => compareBytes(a.digest, b.digest)),
+    blobs: sorted.filter(blob => !isLeftOut(blob)),
     documents,
     indexJson: Buffer.from(JSON.stringify(index)),
+    leftOut: sorted.filter(isLeftOut).map(blob => ({ blob, names: options.have?.get(blob.digest) ?? [] })),
     images: graphs.map((graph, i) => ({ graph, name: roots[i]!.name })),
   }
 }
@@ -112,9 +122,25 @@ export function over(source: ImageSource, documents: ReadonlyMap<Digest, Buffer>
       if (bytes === undefined || range !== undefined) return await source.open(blob, ctx, range)
       return streamOf(once(bytes))
     },
+    ...(source.pieces === undefined ? {} : { pieces: (blob, ctx) => piecesOf(source, documents, blob, ctx) }),
   }
+}
+
+async function piecesOf(
+  source: ImageSource,
+  documents: ReadonlyMap<Digest, Buffer>,
+  blob: Descriptor,
+  ctx: Context,
+): Promise<readonly Piece[]> {
+  const bytes = documents.get(blob.digest)
+  return bytes === undefined ? await source.pieces!(blob, ctx) : [bytes]
 }
 
 async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
   yield bytes
+}
+
+/** What people see the saving as. */
+export function savingTitle(roots: readonly ArchiveRoot[]): string {
+  return `saving ${roots.map(({ name }) => familiarReference(name)).join(', ')}`
 }

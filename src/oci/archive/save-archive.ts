@@ -1,43 +1,67 @@
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type Context, withTask } from '../../core/context.ts'
-import { hostPlatform } from '../../core/platform.ts'
+import { CloudimgError } from '../../core/error.ts'
 import { fileError } from '../../io/files.ts'
-import { verifying } from '../../io/hash.ts'
+import { readPieces } from '../../io/pieces.ts'
 import { streamOf } from '../../io/read-file.ts'
-import { encodeHeader, tarEnd, tarPadding, type TarType } from '../../io/tar.ts'
+import { tarEnd, tarPadding } from '../../io/tar.ts'
+import type { Descriptor } from '../descriptor.ts'
 import type { BlobReader, ImageSource } from '../ends.ts'
-import { blobPath } from './blob-path.ts'
-import { type DockerList, listForDocker, unpackLayer } from './docker-list.ts'
-import {
-  type ArchiveOptions,
-  type ArchivePlan,
-  type ArchiveRoot,
-  ociLayout,
-  over,
-  planArchive,
-} from './plan-archive.ts'
+import { type ArchiveEntries, type ArchiveForm, header, listEntries, sizeOf } from './archive-entry.ts'
+import { ofSize, plainSize, unpackPlainLayer } from './plain-layer.ts'
+import { type ArchiveOptions, type ArchiveRoot, over, planArchive, savingTitle } from './plan-archive.ts'
+
+export interface SaveOptions extends ArchiveOptions {
+  /** `hybrid` unless told: an OCI layout with docker's manifest.json beside it, for podman, containerd and docker alike. */
+  readonly form?: ArchiveForm
+}
+
+/** An archive of which everything is known but the bytes of blobs. */
+export interface PreparedArchive {
+  readonly reader: BlobReader
+  readonly entries: ArchiveEntries
+}
+
+/** @throws IMAGE_NOT_FOUND, PLATFORM_MISSING, IMAGE_INVALID, UNSUPPORTED; USAGE for a delta in docker's form. */
+export async function prepareArchive(
+  source: ImageSource,
+  roots: readonly ArchiveRoot[],
+  { form = 'hybrid', ...options }: SaveOptions,
+  ctx: Context,
+): Promise<PreparedArchive> {
+  if (form === 'docker-archive' && options.have !== undefined)
+    throw new CloudimgError('USAGE', 'saving a delta as docker-archive: that form cannot leave out blobs', {
+      hint: 'leave out --have, or save it with --format oci-archive',
+    })
+  const plan = await planArchive(source, roots, options, ctx)
+  const reader = over(source, plan.documents)
+  return { reader, entries: await listEntries(reader, plan, form, options, ctx) }
+}
 
 /**
- * Writes images as one tar that podman, containerd and docker all load: an OCI layout with docker's manifest.json beside
- * it. What loaders of a stream need first stands first; then the blobs in byte order. The same images give the same bytes.
- * Nothing is kept on disk between; `out` is ended. @throws what the source throws, FILE_ERROR, DISK_FULL.
+ * Writes images as one tar. What loaders of a stream need first stands first; then the blobs in byte order. The same images
+ * give the same bytes. Nothing is kept on disk between; `out` is ended. @throws what `prepareArchive` and the source throw,
+ * FILE_ERROR, DISK_FULL.
  */
 export async function saveArchive(
   source: ImageSource,
   roots: readonly ArchiveRoot[],
   out: Writable,
-  options: ArchiveOptions,
+  options: SaveOptions,
   ctx: Context,
 ): Promise<void> {
-  const plan = await planArchive(source, roots, options, ctx)
-  const reader = over(source, plan.documents)
-  const docker = await listForDocker(reader, plan.images, options.platform ?? hostPlatform(), ctx)
-  await withTask(ctx, 'archive', async task => {
-    const total = [...plan.blobs, ...docker.plainLayers].reduce((sum, { size }) => sum + size, 0)
-    const chunks = streamOf(archiveBytes(reader, plan, docker, done => task.progress(done, total), ctx))
+  const archive = await prepareArchive(source, roots, options, ctx)
+  await withTask(ctx, savingTitle(roots), async task => {
+    let done = 0
+    const counted = async function* (): AsyncGenerator<Buffer> {
+      for await (const chunk of archiveChunks(archive, ctx)) {
+        yield chunk
+        task.progress((done += chunk.length))
+      }
+    }
     try {
-      await pipeline(chunks, out, { signal: ctx.signal })
+      await pipeline(streamOf(counted()), out, { signal: ctx.signal })
     } catch (error) {
       ctx.signal.throwIfAborted()
       throw fileError('writing', 'path' in out && typeof out.path === 'string' ? out.path : 'the archive', error)
@@ -45,49 +69,25 @@ export async function saveArchive(
   })
 }
 
-const folders = ['blobs/', 'blobs/sha256/'] as const
-
-async function* archiveBytes(
-  reader: BlobReader,
-  plan: ArchivePlan,
-  docker: DockerList,
-  progress: (done: number) => void,
-  ctx: Context,
-): AsyncGenerator<Buffer> {
-  yield* smallFile('oci-layout', ociLayout)
-  yield* smallFile('index.json', plan.indexJson)
-  yield* smallFile('manifest.json', docker.manifestJson)
-  for (const folder of folders) yield header('directory', folder, 0)
-  let done = 0
-  const count = (chunk: Buffer): Buffer => {
-    done += chunk.length
-    progress(done)
-    return chunk
+/** The archive's bytes in order. A layer that does not say what it unpacks to is unpacked twice: a tar says sizes first. */
+export async function* archiveChunks({ reader, entries }: PreparedArchive, ctx: Context): AsyncGenerator<Buffer> {
+  for (const { header: head, content } of entries.known) {
+    yield head
+    if (Buffer.isBuffer(content)) yield content
+    else yield* blobChunks(reader, content, ctx)
+    yield tarPadding(sizeOf(content))
   }
-  for (const blob of plan.blobs) {
-    yield header('file', blobPath(blob.digest), blob.size)
-    for await (const chunk of (await reader.open(blob, ctx)) as AsyncIterable<Buffer>) yield count(chunk)
-    yield tarPadding(blob.size)
-  }
-  for (const { path, layer, diffId, size } of docker.plainLayers) {
-    yield header('file', path, size)
-    const plain = verifying(
-      streamOf(unpackLayer(reader, layer, ctx)),
-      { digest: diffId, size },
-      `layer ${layer.digest}`,
-    )
-    for await (const chunk of plain as AsyncIterable<Buffer>) yield count(chunk)
+  for (const plain of entries.plain) {
+    const size = await plainSize(reader, plain, ctx)
+    yield header('file', plain.path, size)
+    yield* ofSize(unpackPlainLayer(reader, plain, ctx), size, `layer ${plain.layer.digest}`)
     yield tarPadding(size)
   }
   yield tarEnd
 }
 
-function* smallFile(path: string, content: Buffer): Generator<Buffer> {
-  yield header('file', path, content.length)
-  yield content
-  yield tarPadding(content.length)
-}
-
-function header(type: TarType, path: string, size: number): Buffer {
-  return encodeHeader({ type, path, mode: type === 'directory' ? 0o755 : 0o644, uid: 0, gid: 0, size, mtime: 0 })
+async function* blobChunks(reader: BlobReader, blob: Descriptor, ctx: Context): AsyncGenerator<Buffer> {
+  const pieces = await reader.pieces?.(blob, ctx)
+  if (pieces !== undefined) yield* readPieces(pieces)
+  else yield* (await reader.open(blob, ctx)) as AsyncIterable<Buffer>
 }

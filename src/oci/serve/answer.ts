@@ -16,6 +16,8 @@ export type RegistryCode =
   | 'UNAUTHORIZED'
   | 'DENIED'
   | 'UNSUPPORTED'
+  /** Not in the specification: distribution's word for an `n` that it does not take. */
+  | 'PAGINATION_NUMBER_INVALID'
   | 'UNKNOWN'
 
 /** Ends a request with an error body; thrown anywhere below the server's one handler. */

@@ -1,14 +1,24 @@
 import { pipeline } from 'node:stream/promises'
+import type { Digest } from '../../core/digest.ts'
 import { sendEmpty, Refusal } from './answer.ts'
-import { type Exchange, isHead, refuseMethod, wantDigest } from './exchange.ts'
+import { isSameRange, isUnchanged } from './conditions.ts'
+import { type Exchange, isHead, refuseMethod, refuseWrites, served, sizeHere, wantDigest } from './exchange.ts'
 
-/** GET and HEAD on a blob, whole or one range of it. */
-export async function answerBlob(exchange: Exchange, text: string): Promise<void> {
-  const { request, response, store, ctx } = exchange
-  if (request.method !== 'GET' && !isHead(exchange)) throw refuseMethod('GET, HEAD')
+/** GET and HEAD on a blob, whole or one range of it; DELETE takes it out of the repository. */
+export async function answerBlob(exchange: Exchange, repository: string, text: string): Promise<void> {
+  const { method } = exchange.request
+  if (method !== 'GET' && method !== 'HEAD' && method !== 'DELETE') throw refuseMethod('GET, HEAD, DELETE')
+  if (method === 'DELETE') refuseWrites(exchange)
   const digest = wantDigest(text)
-  const size = await store.sizeOf(digest, ctx)
-  if (size === undefined) throw new Refusal(404, 'BLOB_UNKNOWN', `no blob ${digest} here`)
+  const size = await sizeHere(exchange, repository, digest)
+  if (size === undefined) throw new Refusal(404, 'BLOB_UNKNOWN', `no blob ${digest} in ${repository}`)
+  if (method !== 'DELETE') return await sendBlob(exchange, digest, size)
+  await exchange.store.setDeleted(served(exchange, repository), digest, true, exchange.ctx)
+  sendEmpty(exchange.response, 202, {})
+}
+
+async function sendBlob(exchange: Exchange, digest: Digest, size: number): Promise<void> {
+  const { request, response, store, ctx } = exchange
   const headers = {
     'content-type': 'application/octet-stream',
     'docker-content-digest': digest,
@@ -16,7 +26,11 @@ export async function answerBlob(exchange: Exchange, text: string): Promise<void
     etag: `"${digest}"`,
     'cache-control': 'max-age=31536000, immutable',
   }
-  const range = parseRange(request.headers.range, size)
+  if (isUnchanged(request, digest)) {
+    response.writeHead(304, headers).end()
+    return
+  }
+  const range = isSameRange(request, digest) ? parseRange(request.headers.range, size) : undefined
   if (range === 'unsatisfiable') {
     sendEmpty(response, 416, { 'content-range': `bytes */${size}` })
     return

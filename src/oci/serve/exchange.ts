@@ -23,6 +23,18 @@ export function isHead(exchange: Exchange): boolean {
   return exchange.request.method === 'HEAD'
 }
 
+/** The size of what the repository has by that digest; undefined where the store lacks it or it was deleted here. */
+export async function sizeHere(exchange: Exchange, repository: string, digest: Digest): Promise<number | undefined> {
+  const { store, ctx } = exchange
+  if (await store.isDeleted(served(exchange, repository), digest, ctx)) return undefined
+  return await store.sizeOf(digest, ctx)
+}
+
+/** What was pushed or mounted is here again. */
+export async function bringBack(exchange: Exchange, repository: string, digest: Digest): Promise<void> {
+  await exchange.store.setDeleted(served(exchange, repository), digest, false, exchange.ctx)
+}
+
 /** @throws Refusal DIGEST_INVALID for anything but sha256. */
 export function wantDigest(text: string | null): Digest {
   if (text === null || !isDigest(text)) throw new Refusal(400, 'DIGEST_INVALID', 'not a sha256 digest')
@@ -30,7 +42,7 @@ export function wantDigest(text: string | null): Digest {
 }
 
 export function refuseWrites(exchange: Exchange): void {
-  if (exchange.readOnly) throw new Refusal(405, 'UNSUPPORTED', 'this registry is read-only')
+  if (exchange.readOnly) throw new Refusal(405, 'UNSUPPORTED', 'this registry is read-only', { allow: 'GET, HEAD' })
 }
 
 export function refuseMethod(allowed: string): Refusal {

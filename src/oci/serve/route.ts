@@ -1,4 +1,4 @@
-import { isDigest } from '../../core/digest.ts'
+import { type Digest, isDigest } from '../../core/digest.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { parseReference } from '../../core/reference.ts'
 import { Refusal } from './answer.ts'
@@ -49,7 +49,7 @@ export function checkRepository(repository: string): void {
 }
 
 /** True for a digest, false for a tag. @throws Refusal MANIFEST_INVALID where it is neither. */
-export function isDigestName(name: string): boolean {
+export function isDigestName(name: string): name is Digest {
   if (isDigest(name)) return true
   checkReference(`host.invalid/x:${name}`, 'MANIFEST_INVALID', 'neither a tag nor a sha256 digest')
   return false

@@ -13,7 +13,7 @@ export interface ServedName {
 
 /**
  * What the embedded registry needs of a store. Blobs are one pool for all repositories; manifests are blobs too. Reads by
- * digest are not tied to a repository: whoever knows a digest may have the bytes.
+ * digest are not tied to a repository: whoever knows a digest may have the bytes, unless it was deleted from that repository.
  */
 export interface ServeStore {
   /** Undefined where the blob is absent. */
@@ -34,6 +34,10 @@ export interface ServeStore {
   tags(name: ServedName, ctx: Context): Promise<readonly string[]>
   /** Paths below that host, in byte order. */
   repositories(host: string, ctx: Context): Promise<readonly string[]>
+  /** Whether the repository answers as if the digest were absent, whatever the pool has. */
+  isDeleted(name: ServedName, digest: Digest, ctx: Context): Promise<boolean>
+  /** Other repositories and the store's own names keep what they have: gc removes what none of them needs. */
+  setDeleted(name: ServedName, digest: Digest, deleted: boolean, ctx: Context): Promise<void>
   referrers(subject: Digest, ctx: Context): Promise<readonly Descriptor[]>
   addReferrer(relation: Relation, ctx: Context): Promise<void>
 }

@@ -1,11 +1,9 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import { type AddressInfo, isIPv6 } from 'node:net'
 import type { Context, EventSink } from '../../core/context.ts'
 import { CloudimgError, reasonOf } from '../../core/error.ts'
 import { parseReference } from '../../core/reference.ts'
-import { basicHeader } from '../remote/credential.ts'
 import { Refusal, sendJson, sendRefusal } from './answer.ts'
 import { answerBlob } from './blobs.ts'
 import { type Exchange, isHead, refuseMethod } from './exchange.ts'
@@ -14,6 +12,7 @@ import { answerManifest } from './manifests.ts'
 import { parseRoute } from './route.ts'
 import type { ServeStore } from './serve-store.ts'
 import { Uploads } from './uploads.ts'
+import type { Users } from './users.ts'
 
 export interface ServeOptions {
   readonly store: ServeStore
@@ -22,7 +21,7 @@ export interface ServeOptions {
   /** 0, the default, takes any free port. */
   readonly port?: number
   /** Who may use the registry; everybody unless told. Reading and writing alike. */
-  readonly users?: readonly { readonly username: string; readonly password: string }[]
+  readonly users?: Users
   /** PEM; plain http unless told. */
   readonly tls?: { readonly cert: string; readonly key: string }
   /** Refuses pushes; false unless told. */
@@ -35,41 +34,70 @@ export interface RunningRegistry {
   readonly url: string
   /** As image references have it: `127.0.0.1:5000`. */
   readonly host: string
-  /** Cuts what is under way. */
-  close(): Promise<void>
+  /** Takes no more connections, waits for what is under way as long as told (0 unless told), and cuts the rest. */
+  close(graceMs?: number): Promise<void>
 }
 
 /**
- * A registry over a store (distribution-spec 1.1: pull, push, discovery; of deletion only tags). Bytes stream through; no
- * blob is held in memory. @throws NETWORK where the address cannot be listened at.
+ * A registry over a store (distribution-spec 1.1: pull, push, discovery, management). Bytes stream through; no blob is
+ * held in memory. @throws USAGE for a certificate that cannot be used; NETWORK where the address cannot be listened at.
  */
 export async function serveRegistry(options: ServeOptions): Promise<RunningRegistry> {
   const stopping = new AbortController()
   const ctx: Context = { signal: stopping.signal, events: options.events ?? (() => undefined) }
   const uploads = new Uploads()
+  const closing = { started: false }
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
+    if (closing.started) response.setHeader('connection', 'close')
     void answer(request, response, { options, uploads, ctx, ownHost: () => host })
   }
   // A push of many gigabytes takes longer than Node's five minutes for a whole request; stalled headers still end.
   const limits = { requestTimeout: 0, keepAliveTimeout: 75_000 }
   const server =
-    options.tls === undefined
-      ? createHttpServer(limits, listener)
-      : createHttpsServer({ ...limits, ...options.tls }, listener)
+    options.tls === undefined ? createHttpServer(limits, listener) : tlsServer(options.tls, limits, listener)
   const address = await listen(server, options.host ?? '127.0.0.1', options.port ?? 0)
   const name = isIPv6(address.address) ? `[${address.address}]` : address.address
   const host = `${name}:${address.port}`
   return {
     url: `${options.tls === undefined ? 'http' : 'https'}://${host}`,
     host,
-    close: async () => {
-      stopping.abort(new CloudimgError('CANCELLED', 'serving the registry: stopped'))
-      uploads.close()
-      server.closeAllConnections()
-      await new Promise<void>(resolve => {
+    close: async (graceMs = 0) => {
+      closing.started = true
+      const closed = new Promise<void>(resolve => {
         server.close(() => resolve())
       })
+      await drained(server, closed, graceMs)
+      stopping.abort(new CloudimgError('CANCELLED', 'serving the registry: stopped'))
+      server.closeAllConnections()
+      await closed
+      await uploads.close()
     },
+  }
+}
+
+// A connection that has been answered is idle, and is closed, so that its client does not hold up the end.
+async function drained(server: Server, closed: Promise<void>, graceMs: number): Promise<void> {
+  if (graceMs === 0) return
+  const idle = setInterval(() => server.closeIdleConnections(), 50)
+  const { promise: late, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, graceMs)
+  await Promise.race([closed, late])
+  clearTimeout(timer)
+  clearInterval(idle)
+}
+
+function tlsServer(
+  tls: { readonly cert: string; readonly key: string },
+  limits: { readonly requestTimeout: number; readonly keepAliveTimeout: number },
+  listener: (request: IncomingMessage, response: ServerResponse) => void,
+): Server {
+  try {
+    return createHttpsServer({ ...limits, ...tls }, listener)
+  } catch (error) {
+    throw new CloudimgError('USAGE', `serving by TLS: certificate and key cannot be used: ${reasonOf(error)}`, {
+      cause: error,
+      hint: 'give both as PEM, the key without a passphrase',
+    })
   }
 }
 
@@ -95,7 +123,7 @@ interface Running {
 async function answer(request: IncomingMessage, response: ServerResponse, running: Running): Promise<void> {
   response.setHeader('docker-distribution-api-version', 'registry/2.0')
   try {
-    checkUser(request, running.options)
+    await checkUser(request, running.options)
     const url = new URL(request.url ?? '/', 'http://registry.invalid')
     const exchange: Exchange = {
       request,
@@ -121,7 +149,7 @@ async function dispatch(exchange: Exchange, uploads: Uploads): Promise<void> {
     case 'catalog':
       return await answerCatalog(exchange)
     case 'blob':
-      return await answerBlob(exchange, route.digest)
+      return await answerBlob(exchange, route.repository, route.digest)
     case 'start-upload':
       return await uploads.start(exchange, route.repository)
     case 'upload':
@@ -131,21 +159,13 @@ async function dispatch(exchange: Exchange, uploads: Uploads): Promise<void> {
     case 'tags':
       return await answerTags(exchange, route.repository)
     case 'referrers':
-      return await answerReferrers(exchange, route.digest)
+      return await answerReferrers(exchange, route.repository, route.digest)
   }
 }
 
-function checkUser(request: IncomingMessage, { users }: ServeOptions): void {
-  if (users === undefined) return
-  const shown = request.headers.authorization ?? ''
-  if (users.some(({ username, password }) => sameText(shown, basicHeader(username, password)))) return
+async function checkUser(request: IncomingMessage, { users }: ServeOptions): Promise<void> {
+  if (users === undefined || (await users.accept(request.headers.authorization ?? ''))) return
   throw new Refusal(401, 'UNAUTHORIZED', 'authentication required', { 'www-authenticate': 'Basic realm="cloudimg"' })
-}
-
-// Hashes have one length: the comparison tells nothing about how much of the text was right.
-function sameText(a: string, b: string): boolean {
-  const hash = (text: string): Buffer => createHash('sha256').update(text).digest()
-  return timingSafeEqual(hash(a), hash(b))
 }
 
 /**

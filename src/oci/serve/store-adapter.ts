@@ -5,6 +5,7 @@ import { parseReference, type Reference } from '../../core/reference.ts'
 import { compareBytes } from '../../io/files.ts'
 import type { Descriptor } from '../descriptor.ts'
 import type { Store } from '../store/store.ts'
+import { Deletions } from './deletions.ts'
 import type { ServedName, ServeStore } from './serve-store.ts'
 
 /**
@@ -13,6 +14,7 @@ import type { ServedName, ServeStore } from './serve-store.ts'
  * say which registry they stand for.
  */
 export function serveStore(store: Store): ServeStore {
+  const deletions = new Deletions(store.layout.home)
   return {
     sizeOf: digest => store.sizeOf(digest),
     open: async (digest, size, ctx, range) => await store.open(blob(digest, size), ctx, range),
@@ -22,6 +24,8 @@ export function serveStore(store: Store): ServeStore {
     untag: async (name, tag) => await store.untag(parseReference(`${name.host}/${name.repository}:${tag}`)),
     tags: async name => await tags(store, name),
     repositories: async host => await repositories(store, host),
+    isDeleted: async (name, digest) => await deletions.has(name, digest),
+    setDeleted: async (name, digest, deleted) => await deletions.set(name, digest, deleted),
     referrers: async (subject, ctx) => await store.referrers(subject, ctx),
     addReferrer: async relation => await store.addReferrer(relation),
   }

@@ -5,7 +5,8 @@ import { MiB } from '../../core/bytes.ts'
 import type { Context } from '../../core/context.ts'
 import type { Digest } from '../../core/digest.ts'
 import { Refusal, sendEmpty } from './answer.ts'
-import { type Exchange, refuseMethod, refuseWrites, wantDigest } from './exchange.ts'
+import { bringBack, type Exchange, refuseMethod, refuseWrites, wantDigest } from './exchange.ts'
+import { checkRepository } from './route.ts'
 import type { ServeStore } from './serve-store.ts'
 
 interface Session {
@@ -22,6 +23,8 @@ interface Session {
 
 interface Sink {
   readonly stream: PassThrough
+  /** What the store holds the bytes against at their end: the digest is told by the request that closes the upload. */
+  readonly expected: { digest?: Digest }
   readonly stored: Promise<{ readonly digest: Digest; readonly size: number }>
 }
 
@@ -32,25 +35,27 @@ export class Uploads {
   readonly #sessions = new Map<string, Session>()
 
   /** Ends all sessions; what they had taken is thrown away. */
-  close(): void {
+  async close(): Promise<void> {
+    const sinks = [...this.#sessions.values()].flatMap(({ sink }) => (sink === undefined ? [] : [sink.stored]))
     for (const session of this.#sessions.values()) this.#forget(session)
+    await Promise.allSettled(sinks)
   }
 
   /** POST: mount, upload at once (`?digest=`), or a new session. */
   async start(exchange: Exchange, repository: string): Promise<void> {
     const { request, response, url, store, ctx } = exchange
-    refuseWrites(exchange)
     if (request.method !== 'POST') throw refuseMethod('POST')
+    refuseWrites(exchange)
     const mount = url.searchParams.get('mount')
-    if (mount !== null && (await store.sizeOf(wantDigest(mount), ctx)) !== undefined) {
+    if (mount !== null && (await canMount(exchange, wantDigest(mount)))) {
       request.resume()
-      sendCreated(exchange, repository, wantDigest(mount))
+      await sendCreated(exchange, repository, wantDigest(mount))
       return
     }
     const digest = url.searchParams.get('digest')
     if (digest !== null) {
       const stored = await ingest(request, store, wantDigest(digest), ctx)
-      sendCreated(exchange, repository, stored)
+      await sendCreated(exchange, repository, stored)
       return
     }
     request.resume()
@@ -74,10 +79,10 @@ export class Uploads {
         exchange.response.writeHead(204).end()
         return
       case 'PATCH':
-        await alone(session, () => patch(exchange, session))
+        await this.#alone(session, () => patch(exchange, session))
         return
       case 'PUT':
-        await alone(session, () => this.#finish(exchange, session))
+        await this.#alone(session, () => this.#finish(exchange, session))
         return
       default:
         throw refuseMethod('GET, PATCH, PUT, DELETE')
@@ -98,35 +103,43 @@ export class Uploads {
     session.sink?.stream.destroy()
   }
 
-  // A session without bytes so far goes into the store under the promised digest; one with bytes is closed and compared.
+  async #alone(session: Session, work: () => Promise<void>): Promise<void> {
+    if (session.busy) throw new Refusal(409, 'BLOB_UPLOAD_INVALID', 'another request writes to this upload now')
+    session.busy = true
+    try {
+      await work()
+    } finally {
+      session.busy = false
+      // Nothing more can be written to it: the disk is full, or it is complete.
+      if (session.sink?.stream.destroyed === true) this.#forget(session)
+    }
+  }
+
+  // A client that is cut off here may ask how far it came, as after a PATCH; once all bytes are there the session is over.
   async #finish(exchange: Exchange, session: Session): Promise<void> {
     const { request, store, ctx, url } = exchange
     const digest = wantDigest(url.searchParams.get('digest'))
+    checkContentRange(request, session)
+    const sink = (session.sink ??= openSink(store, ctx))
+    await append(request, session, sink)
+    sink.expected.digest = digest
+    sink.stream.end()
     try {
-      if (session.sink === undefined) await ingest(request, store, digest, ctx)
-      else {
-        checkContentRange(request, session)
-        await append(request, session, session.sink)
-        session.sink.stream.end()
-        const stored = await session.sink.stored
-        if (stored.digest !== digest)
-          throw new Refusal(400, 'DIGEST_INVALID', `wanted ${digest}, the uploaded bytes are ${stored.digest}`)
-      }
+      await sink.stored
     } finally {
       this.#forget(session)
     }
-    sendCreated(exchange, session.repository, digest)
+    await sendCreated(exchange, session.repository, digest)
   }
 }
 
-async function alone(session: Session, work: () => Promise<void>): Promise<void> {
-  if (session.busy) throw new Refusal(409, 'BLOB_UPLOAD_INVALID', 'another request writes to this upload now')
-  session.busy = true
-  try {
-    await work()
-  } finally {
-    session.busy = false
-  }
+/** Without `from` any repository will do; from one it was deleted from nothing is mounted. @throws Refusal NAME_INVALID. */
+async function canMount(exchange: Exchange, digest: Digest): Promise<boolean> {
+  const { store, ctx, host, url } = exchange
+  const from = url.searchParams.get('from')
+  if (from !== null) checkRepository(from)
+  if (from !== null && (await store.isDeleted({ host, repository: from }, digest, ctx))) return false
+  return (await store.sizeOf(digest, ctx)) !== undefined
 }
 
 async function patch(exchange: Exchange, session: Session): Promise<void> {
@@ -139,10 +152,11 @@ async function patch(exchange: Exchange, session: Session): Promise<void> {
 
 function openSink(store: ServeStore, ctx: Context): Sink {
   const stream = new PassThrough({ highWaterMark: MiB })
-  const stored = store.ingest(stream, {}, ctx)
+  const expected = {}
+  const stored = store.ingest(stream, expected, ctx)
   // Looked at when the upload is closed; until then a failure shows as a destroyed stream.
   stored.catch(() => stream.destroy())
-  return { stream, stored }
+  return { stream, expected, stored }
 }
 
 // Bytes that came before a connection broke stay: the client asks how many there are and goes on from there.
@@ -167,9 +181,16 @@ async function drained(stream: PassThrough): Promise<void> {
 }
 
 function checkContentRange(request: IncomingMessage, session: Session): void {
-  const start = /^(?:bytes )?(\d+)-/.exec(request.headers['content-range'] ?? '')?.[1]
-  if (start === undefined || Number(start) === session.offset) return
-  throw new Refusal(416, 'BLOB_UPLOAD_INVALID', `this upload goes on at byte ${session.offset}`, stateOf(session))
+  const header = request.headers['content-range']
+  if (header === undefined) return
+  const [, start, end] = /^(?:bytes )?(\d+)-(\d+)(?:\/.*)?$/.exec(header.trim()) ?? []
+  if (start === undefined || Number(end) < Number(start))
+    throw new Refusal(416, 'BLOB_UPLOAD_INVALID', `"${header}" is no Content-Range`, stateOf(session))
+  if (Number(start) !== session.offset)
+    throw new Refusal(416, 'BLOB_UPLOAD_INVALID', `this upload goes on at byte ${session.offset}`, stateOf(session))
+  const length = request.headers['content-length']
+  if (length !== undefined && Number(length) !== Number(end) - Number(start) + 1)
+    throw new Refusal(400, 'SIZE_INVALID', `Content-Length is ${length}, Content-Range says ${header}`)
 }
 
 async function ingest(request: IncomingMessage, store: ServeStore, digest: Digest, ctx: Context): Promise<Digest> {
@@ -186,7 +207,8 @@ function stateOf(session: Session): Record<string, string> {
   }
 }
 
-function sendCreated(exchange: Exchange, repository: string, digest: Digest): void {
+async function sendCreated(exchange: Exchange, repository: string, digest: Digest): Promise<void> {
+  await bringBack(exchange, repository, digest)
   sendEmpty(exchange.response, 201, {
     location: `/v2/${repository}/blobs/${digest}`,
     'docker-content-digest': digest,

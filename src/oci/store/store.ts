@@ -1,4 +1,4 @@
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import type { Context } from '../../core/context.ts'
 import { type Digest, digestOf } from '../../core/digest.ts'
@@ -7,6 +7,7 @@ import { formatReference, parseReference, type Reference } from '../../core/refe
 import { fileError, readFileIfPresent, statIfPresent, syncDirectory, withFileErrors } from '../../io/files.ts'
 import { type Expected, verifying } from '../../io/hash.ts'
 import { limits } from '../../io/limits.ts'
+import type { Piece } from '../../io/pieces.ts'
 import { readFileRange, streamOf } from '../../io/read-file.ts'
 import { type Descriptor, isIndexType, isManifestType } from '../descriptor.ts'
 import type { BlobSource, ByteRange, ImageSource, ImageTarget, Written } from '../ends.ts'
@@ -17,6 +18,8 @@ import { Lease } from './lease.ts'
 import { blobPath, recipePath, refPath, type StoreLayout, storeLayout } from './layout.ts'
 import { cutSegments, formatRecipe, parseRecipe, type Recipe, type Segment } from './recipe.ts'
 import { listReferrers, writeReferrer } from './referrers.ts'
+import { sealFile, sealUnchanged } from './seal.ts'
+import { verifiedBlob, verifiedRecipe } from './verified-pieces.ts'
 import { listRefs, readRef, removeRef, type StoredRef, writeRef } from './refs.ts'
 import { resumeBlob, resumedBytes, takeBlob } from './take-blob.ts'
 
@@ -146,6 +149,15 @@ class LocalStore implements Store {
     return range === undefined ? verifying(streamOf(bytes), blob, `blob ${blob.digest}`) : streamOf(bytes)
   }
 
+  async pieces(blob: Descriptor, ctx: Context): Promise<readonly Piece[]> {
+    await this.#keepReading(blob.digest)
+    const found = await this.#locate(blob)
+    if (found === undefined) throw new CloudimgError('IMAGE_NOT_FOUND', `opening blob ${blob.digest}: not in the store`)
+    return 'file' in found
+      ? await verifiedBlob(this.layout, blob.digest, blob.size, ctx)
+      : await verifiedRecipe(this.layout, blob.digest, found.recipe, ctx)
+  }
+
   async *#assemble(segments: readonly Segment[]): AsyncGenerator<Buffer> {
     for (const segment of segments) {
       if ('inline' in segment) yield segment.inline
@@ -234,6 +246,7 @@ class LocalStore implements Store {
     await this.keep([digest])
     const handle = await open(path, 'r')
     try {
+      await sealFile(handle, digest)
       await handle.sync()
     } finally {
       await handle.close()
@@ -244,7 +257,11 @@ class LocalStore implements Store {
 
   async putRecipe(digest: Digest, recipe: Recipe): Promise<void> {
     await this.keep([digest])
-    await writeStoreFile(this.layout, recipePath(this.layout, digest), formatRecipe(recipe))
+    const path = recipePath(this.layout, digest)
+    await writeStoreFile(this.layout, path, formatRecipe(recipe))
+    await withFileErrors('keeping', path, async () => {
+      await sealUnchanged(path, digest, await stat(path, { bigint: true }))
+    })
   }
 
   async read(blob: Descriptor, maxBytes: number, ctx: Context): Promise<Buffer> {

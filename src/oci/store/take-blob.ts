@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { MiB } from '../../core/bytes.ts'
 import type { Context } from '../../core/context.ts'
@@ -9,6 +10,7 @@ import { openPartialFile, type PartialFile } from '../../io/partial-file.ts'
 import type { Descriptor } from '../descriptor.ts'
 import type { BlobSource, Written } from '../ends.ts'
 import { blobPath, type StoreLayout } from './layout.ts'
+import { sealUnchanged } from './seal.ts'
 
 /** Smaller blobs are brought in anew. */
 export const resumedBytes = MiB
@@ -67,6 +69,7 @@ export async function resumeBlob(
       kept = 0
     }
   }
+  await sealUnchanged(partial.path, blob.digest, await stat(partial.path, { bigint: true }))
   await partial.commit(blobPath(layout, blob.digest))
   return kept > 0 ? 'resumed' : 'written'
 }

@@ -429,4 +429,14 @@ describe('fetchUrl', () => {
     expect(env.lock.result().entries.map(entry => entry.locator)).toEqual(['https://down.example/dir/file'])
     expect(await stored()).toEqual(whole)
   })
+
+  it('takes no password, which would stand in the lock, and does not repeat it', async () => {
+    const env = bench.environment()
+    const refused = fetchUrl(new URL('https://me:geheim@down.example/file'), env, ctx)
+    await expect(refused).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.not.stringContaining('geheim') as string,
+    })
+    expect(env.lock.result().entries).toEqual([])
+  })
 })

@@ -75,6 +75,7 @@ describe('the config of a stage on scratch', () => {
     ['COPY --chmod=u=q a b', '"u=q" is no mode'],
     ['COPY --chown=a:b:c a b', '"a:b:c" is no owner'],
     ['COPY https://example.com/a b', 'COPY takes no URL'],
+    ['ADD https://me:secret@example.com/a b', 'the URL has credentials in it'],
     ['ADD --checksum=sha256:1 https://example.com/a b', '"sha256:1" is no sha256 digest'],
     [`ADD --checksum=sha256:${'0'.repeat(64)} a b`, '--checksum is for one URL'],
     ['COPY https://example.com/a.git#main b', 'COPY takes no git repository'],

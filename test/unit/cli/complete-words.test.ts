@@ -19,7 +19,7 @@ describe('what may stand at the cursor', () => {
     [['push', 'local/x:1', 'b', ''], [], false],
     [['--quiet', 'rmi', 'a', 'b', ''], [], true],
     [['completion', 'f'], ['fish'], false],
-    [['save', '--format', 'oci'], ['oci-dir'], false],
+    [['save', '--format', 'oci-d'], ['oci-dir'], false],
     [['save', '--output', ''], [], false],
     [['save', '--output', 'k3s.tar', ''], [], true],
     [['tags', ''], [], false],

@@ -7,6 +7,7 @@ import { mediaTypes } from '../../../../src/oci/descriptor.ts'
 import { anonymous, type Credentials } from '../../../../src/oci/remote/credential.ts'
 import { type RemoteRepository, remoteRepository } from '../../../../src/oci/remote/registry.ts'
 import { type RunningRegistry, serveRegistry } from '../../../../src/oci/serve/serve.ts'
+import { usersOf } from '../../../../src/oci/serve/users.ts'
 import { memoryStore, type MemoryStore } from '../../../support/memory-store.ts'
 import { jsonSample, sampleIndex } from '../../../support/sample-image.ts'
 import { testContext } from '../../../support/test-context.ts'
@@ -129,7 +130,7 @@ describe('a registry with users', () => {
 
   it('lets in who shows the right password', async () => {
     await registry.close()
-    registry = await serveRegistry({ store, users: [{ username: 'u', password: 'p:w' }] })
+    registry = await serveRegistry({ store, users: usersOf([{ username: 'u', password: 'p:w' }]) })
     expect(await repository('a', { find }).resolve('v1', ctx)).toBeUndefined()
     const wrong = async (): ReturnType<Credentials['find']> => ({ kind: 'basic', username: 'u', password: 'no' })
     await expect(repository('a', { find: wrong }).resolve('v1', ctx)).rejects.toMatchObject({

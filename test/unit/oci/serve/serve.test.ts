@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { digestOf } from '../../../../src/core/digest.ts'
 import { mediaTypes } from '../../../../src/oci/descriptor.ts'
 import { type RunningRegistry, serveRegistry, type ServeOptions } from '../../../../src/oci/serve/serve.ts'
+import { usersOf } from '../../../../src/oci/serve/users.ts'
 import { memoryStore, type MemoryStore } from '../../../support/memory-store.ts'
 import { jsonSample, sampleImage, sampleIndex } from '../../../support/sample-image.ts'
 
@@ -53,6 +54,18 @@ async function session(): Promise<string> {
   return answer.headers.get('location')!
 }
 
+/** A request whose connection breaks before its body is complete. */
+async function cutOff(request: string, length: number, part: string): Promise<void> {
+  const [host, port] = registry.host.split(':')
+  await new Promise<void>(resolve => {
+    const socket = connect(Number(port), host, () => {
+      socket.write(`${request} HTTP/1.1\r\nhost: ${registry.host}\r\ncontent-length: ${length}\r\n\r\n${part}`)
+      setTimeout(() => socket.destroy(), 50)
+    })
+    socket.on('close', () => resolve())
+  })
+}
+
 const hello = Buffer.from('hello')
 const helloDigest = digestOf(hello)
 
@@ -85,16 +98,18 @@ describe('uploads', () => {
 
   it('keeps the bytes that came before a connection was cut', async () => {
     const place = await session()
-    const [host, port] = registry.host.split(':')
-    await new Promise<void>(resolve => {
-      const socket = connect(Number(port), host, () => {
-        socket.write(`PATCH ${place} HTTP/1.1\r\nhost: ${registry.host}\r\ncontent-length: 5\r\n\r\nhel`)
-        setTimeout(() => socket.destroy(), 50)
-      })
-      socket.on('close', () => resolve())
-    })
+    await cutOff(`PATCH ${place}`, 5, 'hel')
     await expect.poll(async () => (await ask('GET', place)).headers.get('range')).toBe('0-2')
     await expect.poll(async () => (await ask('PUT', `${place}?digest=${helloDigest}`, 'lo')).status).toBe(201)
+  })
+
+  it('keeps the bytes of a PUT that was cut, and goes on from there', async () => {
+    const place = await session()
+    await cutOff(`PUT ${place}?digest=${helloDigest}`, 5, 'hel')
+    await expect.poll(async () => (await ask('GET', place)).headers.get('range')).toBe('0-2')
+    const rest = { 'content-range': '3-4' }
+    await expect.poll(async () => (await ask('PUT', `${place}?digest=${helloDigest}`, 'lo', rest)).status).toBe(201)
+    expect(store.blobs.get(helloDigest)).toEqual(hello)
   })
 
   it.each([
@@ -310,7 +325,7 @@ describe('listings', () => {
 
 describe('who may do what', () => {
   it('asks for a user where there are users', async () => {
-    await start({ users: [{ username: 'u', password: 'p:w' }] })
+    await start({ users: usersOf([{ username: 'u', password: 'p:w' }]) })
     const anonymous = await ask('GET', '/v2/')
     expect([anonymous.status, codeOf(anonymous)]).toEqual([401, 'UNAUTHORIZED'])
     expect(anonymous.headers.get('www-authenticate')).toBe('Basic realm="cloudimg"')
@@ -347,4 +362,47 @@ it('says that the port is in use', async () => {
     code: 'NETWORK',
     hint: expect.stringContaining('--port'),
   })
+})
+
+describe('the end', () => {
+  function slowUpload(): { readonly started: Promise<void>; readonly finish: () => Promise<string> } {
+    const [host, port] = registry.host.split(':')
+    const socket = connect(Number(port), host)
+    let said = ''
+    socket.on('data', chunk => (said += chunk.toString())).on('error', () => {})
+    const closed = new Promise<void>(resolve => socket.on('close', () => resolve()))
+    const head = `POST /v2/r/x/blobs/uploads/?digest=${helloDigest} HTTP/1.1\r\nhost: ${registry.host}\r\n`
+    const started = new Promise<void>(resolve =>
+      socket.on('connect', () => socket.write(`${head}content-length: 5\r\n\r\nhel`, () => resolve())),
+    )
+    const finish = async (): Promise<string> => {
+      socket.write('lo')
+      await closed
+      return said
+    }
+    return { started, finish }
+  }
+
+  it('waits for what is under way and takes nothing new', async () => {
+    const upload = slowUpload()
+    await upload.started
+    await ask('GET', '/v2/')
+    const closing = registry.close(60_000)
+    await expect(ask('GET', '/v2/')).rejects.toThrow('fetch failed')
+    expect(await upload.finish()).toMatch(/^HTTP\/1.1 201/)
+    await closing
+    expect(store.blobs.has(helloDigest)).toBe(true)
+  })
+
+  it('cuts what takes too long', async () => {
+    const upload = slowUpload()
+    await upload.started
+    await registry.close(50)
+    expect(await upload.finish()).toBe('')
+    expect(store.blobs.size).toBe(0)
+  })
+})
+
+it('says what is wrong with a certificate', async () => {
+  await expect(serveRegistry({ store, tls: { cert: 'x', key: 'y' } })).rejects.toMatchObject({ code: 'USAGE' })
 })
