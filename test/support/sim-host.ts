@@ -304,6 +304,7 @@ export class SimHost implements Host {
       'memory-kib=4000000',
       'cgroup=2',
       'controllers=cpu cpuset memory pids',
+      'nameserver=10.0.0.53',
       `address=eth0 ${this.address}/24`,
       ...(this.defaultRoute ? ['route=default via 10.0.0.254 dev eth0'] : []),
       ...disks,
