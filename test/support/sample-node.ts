@@ -8,6 +8,7 @@ export function sampleFacts(lines: readonly string[] = [], number = 1): HostFact
   const facts = [
     'system=Linux',
     'machine=x86_64',
+    'kernel=6.1.0',
     'init=systemd',
     'time=1000',
     'cpus=4',

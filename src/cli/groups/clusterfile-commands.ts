@@ -1,13 +1,16 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { ApplyFlags } from '../commands/apply.ts'
 import type { GenFlags } from '../commands/gen.ts'
+import type { PreflightFlags } from '../commands/preflight.ts'
 import { type Act, examples, gather } from '../options.ts'
-import { addNodeOptions } from './deploy-commands.ts'
+import { addReachOptions, standInOption } from '../reach-options.ts'
+import { addNodeOptions, type MasterFlags, withMasters } from './deploy-commands.ts'
 
 /** Commands about Clusterfiles. */
 export function addClusterfileCommands(program: Command, act: Act): void {
   addGen(program, act)
   addApply(program, act)
+  addPreflight(program, act)
 }
 
 function addGen(program: Command, act: Act): void {
@@ -55,5 +58,38 @@ function addApply(program: Command, act: Act): void {
     )
     .action((flags: ApplyFlags, command: Command) =>
       act(command, async session => (await import('../commands/apply.ts')).apply(session, flags)),
+    )
+}
+
+function addPreflight(program: Command, act: Act): void {
+  const command = program
+    .command('preflight [reference]')
+    .description('say what would keep hosts from being nodes, and what to do about it; changes nothing')
+    .option('-f, --file <clusterfile>', 'take image and hosts from a Clusterfile')
+    .option(
+      '--servers <hosts>',
+      'control-plane hosts, [user@]host[:port], separated by commas; this machine unless told',
+      gather,
+    )
+    .option('--agents <hosts>', 'worker hosts', gather)
+    .addOption(new Option('--masters <hosts>', 'as --servers').argParser(gather).hideHelp())
+    .addOption(new Option('--nodes <hosts>', 'as --agents').argParser(gather).hideHelp())
+    .option('--node-ip <host=address>', 'address in the cluster, where it cannot be told', gather)
+    .option('--allow-even', 'an even number of servers')
+    .option('--pull', 'take the image from its registry, also where the store has it')
+  addReachOptions(command)
+    .addOption(standInOption())
+    .addHelpText(
+      'after',
+      examples(
+        'cloudimg preflight',
+        'cloudimg preflight k3s:v1.31.4 --servers root@10.0.0.1 --agents 10.0.0.2 --json',
+        'cloudimg preflight -f Clusterfile',
+      ),
+    )
+    .action((reference: string | undefined, flags: PreflightFlags & MasterFlags, command: Command) =>
+      act(command, async session =>
+        (await import('../commands/preflight.ts')).preflight(session, reference, withMasters(flags)),
+      ),
     )
 }

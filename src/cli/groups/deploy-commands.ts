@@ -66,6 +66,7 @@ export function addNodeOptions(command: Command): Command {
     .option('--endpoint <name>', 'virtual address or balancer before the servers: in certificates and kubeconfig')
     .addOption(new Option('--vip <address>', 'as --endpoint').hideHelp())
     .option('--fix <finding>', 'let the plan cure this: default-route', gather)
+    .option('--ignore <finding>', 'go on in spite of this (which: docs/preflight.md)', gather)
     .option('--allow-even', 'an even number of servers')
     .option('--convert-datastore', 'turn SQLite into embedded etcd, which a second server needs')
   addReachOptions(command)

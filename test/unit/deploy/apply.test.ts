@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { applyCluster, type ApplyOptions, planApply } from '../../../src/deploy/actions/apply.ts'
+import { checkHosts } from '../../../src/deploy/actions/preflight.ts'
 import { runCluster } from '../../../src/deploy/actions/run.ts'
 import { declaredCluster, reachAsDeclared } from '../../../src/deploy/clusterfile/declared-cluster.ts'
 import { declaredImage } from '../../../src/deploy/clusterfile/declared-image.ts'
@@ -173,5 +175,27 @@ describe('what a Clusterfile declares', () => {
     })
     expect(metadata.applications?.[0]?.env).toEqual({ A: "it's" })
     expect(() => declaredImage(image, spec)).toThrow('no application of that name')
+  })
+})
+
+describe('preflight', () => {
+  it('says what run would refuse, and changes nothing', async () => {
+    world.server().extraFacts = ['data-fs=nfs']
+    const result = await checkHosts(optionsOf(marked), testContext(), operator.ends)
+    expect(result.hosts.map(({ name, role }) => `${name} ${role}`)).toEqual(['node1 server', 'node2 agent'])
+    expect(result.findings).toMatchObject([{ id: 'data-fs', host: '10.0.0.1', severity: 'error' }])
+    await expect(apply(marked)).rejects.toMatchObject({ code: 'HOST_UNSUITABLE', data: { findings: 'data-fs' } })
+    expect(world.changes()).toEqual([])
+  })
+
+  it('needs no image', async () => {
+    const { image: _image, ...options } = optionsOf(marked)
+    expect(await checkHosts(options, testContext(), operator.ends)).toMatchObject({ findings: [] })
+  })
+
+  it('refuses nothing that shall be ignored, and the journal keeps it', async () => {
+    world.server().extraFacts = ['data-fs=nfs']
+    const { journal } = await apply(marked, { wishes: { ignore: ['data-fs'] } })
+    expect(await readFile(journal!, 'utf8')).toContain(String.raw`\"ignore\":[\"data-fs\"]`)
   })
 })
