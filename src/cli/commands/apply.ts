@@ -72,7 +72,7 @@ function exitCode({ converge, upgrade, prune, surplus, drift }: ApplyPlan, flags
   return flags.exitCode === true && (pending || surplus.length > 0 || drift.length > 0) ? 9 : 0
 }
 
-/** Exported for its golden test. */
+/** What differs, then every step that would mend it. */
 export function describeApplyPlan({ converge, upgrade, prune, missing, surplus, drift }: ApplyPlan): string {
   const part = (title: string, lines: readonly string[]): readonly string[] =>
     lines.length === 0 ? [] : [title, ...lines.map(line => `  ${line}`), '']

@@ -78,27 +78,21 @@ export async function planApply(options: ApplyOptions, ctx: Context, ends: Ends 
  */
 export async function applyCluster(options: ApplyOptions, ctx: Context, ends: Ends = realEnds): Promise<ApplyResult> {
   const { choice, comparison } = await compare(options, ends, ctx)
-  const { surplus, outdated } = comparison
+  const surplus = options.prune === true ? comparison.surplus : []
+  const removal = { ...reachOf(options), choice, hosts: surplus }
+  // Whoever says no to a part of it has said so before anything is changed.
+  if (surplus.length > 0) await options.approvePrune?.((await planDelete(removal, ctx, ends)).plan)
   const changed: boolean[] = []
-  if (outdated.length > 0) {
+  if (comparison.outdated.length > 0) {
     const { approveUpgrade: approve, image } = options
-    changed.push(
-      (await upgradeCluster({ ...reachOf(options), image, choice, ...(approve && { approve }) }, ctx, ends)).changed,
-    )
+    const upgrade = { ...reachOf(options), image, choice, ...(approve && { approve }) }
+    changed.push((await upgradeCluster(upgrade, ctx, ends)).changed)
   }
   const result = await performAction(actionWith(options.marks), requestOf(options), ends, ctx)
-  if (options.prune === true && surplus.length > 0) {
-    const { approvePrune: approve } = options
-    changed.push(
-      (await deleteHosts({ ...reachOf(options), choice, hosts: surplus, ...(approve && { approve }) }, ctx, ends))
-        .changed,
-    )
-  } else warnOfSurplus(surplus, ctx)
-  return {
-    ...result,
-    changed: result.changed || changed.includes(true),
-    surplus: options.prune === true ? [] : surplus,
-  }
+  if (surplus.length > 0) changed.push((await deleteHosts(removal, ctx, ends)).changed)
+  const left = comparison.surplus.filter(name => !surplus.includes(name))
+  warnOfSurplus(left, ctx)
+  return { ...result, changed: result.changed || changed.includes(true), surplus: left }
 }
 
 /** Hosts become the cluster that is declared, without a look at what else belongs to it. */

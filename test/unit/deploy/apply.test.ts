@@ -6,6 +6,7 @@ import { runCluster } from '../../../src/deploy/actions/run.ts'
 import { declaredCluster, reachAsDeclared } from '../../../src/deploy/clusterfile/declared-cluster.ts'
 import { declaredImage } from '../../../src/deploy/clusterfile/declared-image.ts'
 import { parseClusterfile } from '../../../src/deploy/clusterfile/parse-clusterfile.ts'
+import { describeApplyPlan } from '../../../src/cli/commands/apply.ts'
 import type { DeployImage } from '../../../src/deploy/deploy-image.ts'
 import type { SshOptions } from '../../../src/host/openssh.ts'
 import { sampleClusterImage, sampleImages } from '../../support/sample-cluster-image.ts'
@@ -91,6 +92,10 @@ describe('apply', () => {
     expect(world.nodes.has('node3')).toBe(true)
     const plan = await planApply(optionsOf(marked, { prune: true }), testContext(), operator.ends)
     expect(plan.prune?.plan.leaving.map(node => node.name)).toEqual(['node3'])
+    const before = world.changes().length
+    const refused = apply(marked, { prune: true, approvePrune: () => Promise.reject(new Error('no')) })
+    await expect(refused).rejects.toThrow('no')
+    expect(world.changes()).toHaveLength(before)
     expect(await apply(marked, { prune: true })).toMatchObject({ changed: true, surplus: [] })
     expect([...world.nodes.keys()]).toEqual(['node1', 'node2'])
   })
@@ -105,6 +110,10 @@ describe('apply', () => {
     const plan = await planApply(optionsOf(marked, { image: newer }), testContext(), operator.ends)
     expect(plan).toMatchObject({ outdated: ['10.0.0.1'], missing: ['10.0.0.2'] })
     expect(plan.upgrade?.plan.action).toBe('upgrade')
+    const text = describeApplyPlan({ ...plan, drift: ['node1: x'], surplus: ['node9'] })
+    expect(text).toMatch(
+      /^drifted:\n {2}node1: x\n\nnot declared, and left alone without --prune:\n {2}node9\n\nto join once the cluster is upgraded:\n {2}10\.0\.0\.2\n\n.*upgrade/s,
+    )
     await apply(marked, { image: newer })
     expect([...world.nodes.values()].map(node => node.version)).toEqual(['v1.31.5+k3s1', 'v1.31.5+k3s1'])
   })

@@ -8,7 +8,8 @@ import { formatClusterfile } from '../../../src/deploy/clusterfile/format-cluste
 import { generateClusterfile } from '../../../src/deploy/clusterfile/generate-clusterfile.ts'
 import { hideSecrets } from '../../../src/deploy/clusterfile/hide-secrets.ts'
 import { parseClusterfile } from '../../../src/deploy/clusterfile/parse-clusterfile.ts'
-import { type Clusterfile, clusterfileJsonSchema } from '../../../src/deploy/clusterfile/schema.ts'
+import { knownFields } from '../../../src/deploy/clusterfile/known-fields.ts'
+import { type Clusterfile, clusterfileJsonSchema, clusterfileSchema } from '../../../src/deploy/clusterfile/schema.ts'
 
 const cases = join(import.meta.dirname, '../../golden/clusterfile')
 
@@ -72,6 +73,16 @@ describe('a Clusterfile', () => {
     ['image: a', 'image: a'],
   ])('shows %s without its secret', (text, shown) => {
     expect(hideSecrets(text)).toBe(shown)
+  })
+
+  it('is explained by an example that is taken', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../../docs/clusterfile.md'), 'utf8')
+    const [, example = ''] = /```yaml\n(.*?)```/s.exec(page) ?? []
+    const { file, warnings } = parseClusterfile(example, 'docs/clusterfile.md')
+    expect(warnings).toEqual([])
+    const told = page.slice(page.indexOf('| field |'))
+    for (const field of Object.keys(file.spec)) expect(told).toContain(`\`${field}\``)
+    expect(Object.keys(file.spec).sort()).toEqual([...knownFields(clusterfileSchema, ['spec'])].sort())
   })
 
   it('has a schema that editors understand', () => {
