@@ -35,7 +35,7 @@ export async function makeWorkload(directory: string, sizes: WorkloadSizes): Pro
   for (const arch of arches) {
     await mkdir(join(context, arch), { recursive: true })
     await writeFile(join(context, arch, 'k3s'), noise(`k3s ${arch}`, sizes.k3s * MiB))
-    await writeNoise(join(context, arch, 'airgap.tar.zst'), sizes.images * MiB)
+    await writeNoise(join(context, arch, 'airgap.tar.zst'), sizes.images * MiB, arch)
   }
   await mkdir(join(context, 'tree'), { recursive: true })
   await fillTree(join(context, 'tree'), sizes.tree * MiB)

@@ -11,7 +11,7 @@ const root = join(import.meta.dirname, '..')
 
 const { metafile } = await build({
   absWorkingDir: root,
-  // Every file lies two levels deep, as in src/: `../../` leads to the package's root from each.
+  // Every file lies two levels deep, as src/io/package-file.ts does, which finds the package's root from where it is.
   entryPoints: [
     { in: 'src/cli/main.ts', out: 'cli/main' },
     { in: 'src/index.ts', out: 'lib/index' },

@@ -112,6 +112,12 @@ describe('the house', () => {
     expect(files.filter(file => talk.test(readFileSync(join(source, file), 'utf8')))).toEqual([])
   })
 
+  it('asks in one place where the code lies: a bundle lies elsewhere', () => {
+    const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.ts'))
+    const asking = files.filter(file => readFileSync(join(source, file), 'utf8').includes('import.meta'))
+    expect(asking).toEqual(['io/package-file.ts'])
+  })
+
   it('is written in erasable TypeScript without default exports, helpers or utils', () => {
     const files = [...new Set(imports.map(found => found.file))]
     expect(files.filter(file => /(?:^|\/)(?:utils?|helpers?|common|misc)\.ts$/.test(file))).toEqual([])

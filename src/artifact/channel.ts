@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { z } from 'zod'
+import * as z from 'zod'
 import { MiB } from '../core/bytes.ts'
 import { type Context, withTask } from '../core/context.ts'
 import { CloudimgError, isCloudimgError } from '../core/error.ts'

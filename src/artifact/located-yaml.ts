@@ -1,5 +1,5 @@
 import { type Document, isMap, isNode, LineCounter, type Node, type ParsedNode, parseDocument } from 'yaml'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type { Diagnostic, Position, Span } from '../core/diagnostic.ts'
 import { InvalidFileError } from '../core/invalid-file.ts'
 import { suggest } from '../core/suggest.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { MiB } from '../core/bytes.ts'
 import { type Digest, isDigest } from '../core/digest.ts'
 import { compareBytes, readFileIfPresent, writeFileAtomic } from '../io/files.ts'

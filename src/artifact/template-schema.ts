@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { FileShape, Finding } from './located-yaml.ts'
 
 const regex = z.string().refine(isRegex, 'is no regular expression')

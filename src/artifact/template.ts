@@ -1,11 +1,11 @@
 import { readdir } from 'node:fs/promises'
 import { basename, isAbsolute, join, relative, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
 import { suggest } from '../core/suggest.ts'
 import { compareBytes, lstatIfPresent, readFileIfPresent, readdirIfPresent, withFileErrors } from '../io/files.ts'
 import { limits } from '../io/limits.ts'
+import { packageFile } from '../io/package-file.ts'
 import { parseLocatedYaml } from './located-yaml.ts'
 import { type TemplateData, templateShape } from './template-schema.ts'
 
@@ -25,7 +25,7 @@ export interface TemplateFile {
 }
 
 /** `rootfs-templates/` beside the program, from the checkout and from the installed package alike. */
-export const builtinTemplates = fileURLToPath(new URL('../../rootfs-templates/', import.meta.url))
+export const builtinTemplates = packageFile('rootfs-templates/')
 
 /** Whether BASE means a directory of the context rather than a template that comes with cloudimg. */
 export function isTemplatePath(name: string): boolean {

@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
 import { type ClusterMetadata, formatClusterMetadata } from '../core/cluster-metadata.ts'
 import { withFileErrors } from '../io/files.ts'
+import { packageFile } from '../io/package-file.ts'
 import type { BuildTree, TreeEntry } from './tree.ts'
 
 /** Where the runtime installer lies in every cluster image. */
 export const installerPath = 'scripts/cloudimg-node'
 
-const installerSource = fileURLToPath(new URL('../../scripts/cloudimg-node', import.meta.url))
+const installerSource = packageFile('scripts/cloudimg-node')
 
 /** The one last layer of a cluster image: Kubefile, Metadata and, unless it brought its own or wants none, the installer. */
 export async function clusterLayerEntries(

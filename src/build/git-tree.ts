@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { offlineErrorFor, type FetchEnvironment } from '../artifact/fetch.ts'
 import { rewrite } from '../artifact/mirror.ts'
 import { type Context, withTask } from '../core/context.ts'

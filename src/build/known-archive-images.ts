@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { listArchiveImages } from '../artifact/archive-images.ts'
 import { type Context, withTask } from '../core/context.ts'
 import { digestOf, hexOf } from '../core/digest.ts'

@@ -1,7 +1,7 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { parse } from 'yaml'
-import { z } from 'zod'
+import * as z from 'zod'
 import { CloudimgError, reasonOf } from '../core/error.ts'
 import { readFileIfPresent } from '../io/files.ts'
 import type { Mirror, RegistryRule } from '../oci/remote/registry-rules.ts'

@@ -21,6 +21,7 @@ import { addWorkloadCommands } from './groups/workload-commands.ts'
 import type { Act } from './options.ts'
 import { type GlobalOptions, runSession } from './session.ts'
 import type { Terminal } from './terminal.ts'
+import { packageFile } from '../io/package-file.ts'
 
 /** What a command leaves behind for `main`: the exit code. */
 export interface Outcome {
@@ -76,6 +77,6 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
 const exitCodeHelp = `\nExit codes:\n${exitCodeMeanings.map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}`).join('\n')}\n`
 
 function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const text = readFileSync(packageFile('package.json'), 'utf8')
   return (JSON.parse(text) as { version: string }).version
 }

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { parseJson } from './json.ts'
 
 export const applicationSchema = z.strictObject({

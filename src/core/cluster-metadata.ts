@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { applicationSchema, launchSchema } from './application.ts'
 import { isDigest } from './digest.ts'
 import { CloudimgError } from './error.ts'

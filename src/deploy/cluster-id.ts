@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Digest } from '../core/digest.ts'
 import type { HostFacts } from '../host/facts.ts'
 import type { PlannedNode, Role } from '../runtime/runtime.ts'

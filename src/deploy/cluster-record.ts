@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { rm } from 'node:fs/promises'
-import { z } from 'zod'
+import * as z from 'zod'
 import { formatHostAddress, type HostAddress } from '../host/address.ts'
 import { MiB } from '../core/bytes.ts'
 import { CloudimgError } from '../core/error.ts'

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Context, Task } from '../core/context.ts'
 import { CloudimgError, type ErrorCode, isCloudimgError } from '../core/error.ts'
 import type { Host } from '../host/host.ts'

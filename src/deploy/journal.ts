@@ -1,7 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { mkdir } from 'node:fs/promises'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Undo } from '../runtime/step.ts'
 import { MiB } from '../core/bytes.ts'
 import { compareBytes, readFileIfPresent, readdirIfPresent, syncDirectory, withFileErrors } from '../io/files.ts'

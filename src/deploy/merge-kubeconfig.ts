@@ -1,5 +1,5 @@
 import { parseDocument, parse, YAMLMap, YAMLSeq } from 'yaml'
-import { z } from 'zod'
+import * as z from 'zod'
 import { MiB } from '../core/bytes.ts'
 import { CloudimgError } from '../core/error.ts'
 import { readFileIfPresent, writeFileAtomic } from '../io/files.ts'

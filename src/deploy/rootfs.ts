@@ -1,6 +1,5 @@
 import { join } from 'node:path/posix'
 import { readFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
 import { text } from 'node:stream/consumers'
 import { type ClusterMetadata, parseClusterMetadata } from '../core/cluster-metadata.ts'
 import { digestOf } from '../core/digest.ts'
@@ -13,6 +12,7 @@ import type { ReadonlyHost } from '../host/host.ts'
 import type { RootfsFile } from '../oci/rootfs-file.ts'
 import { runtimeListPath } from '../workload/discover-images.ts'
 import { parseImageList } from '../workload/image-list.ts'
+import { packageFile } from '../io/package-file.ts'
 import { readNodeRecord } from './cluster-id.ts'
 import type { DeployPlatform } from './deploy-image.ts'
 import { refuseOddNames, rootfsDirectory } from './missing-files.ts'
@@ -70,7 +70,7 @@ export async function openInstalledRootfs(facts: HostFacts, host: ReadonlyHost, 
 
 /** For machines on which nothing is left: a reset that was cut off at its very end still has locks to give back. */
 export async function emptyRootfs({ platform }: HostFacts): Promise<Rootfs> {
-  const installer = await readFile(fileURLToPath(new URL('../../scripts/cloudimg-node', import.meta.url)), 'utf8')
+  const installer = await readFile(packageFile('scripts/cloudimg-node'), 'utf8')
   const metadata: ClusterMetadata = {
     apiVersion: 'cloudimg.io/v1',
     kind: 'ClusterImage',

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { buffer } from 'node:stream/consumers'
 import type { Context } from '../core/context.ts'
 import { isDigest } from '../core/digest.ts'

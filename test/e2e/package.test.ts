@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { cloudimg } from '../support/cloudimg.ts'
+import { cloudimg, cloudimgEnvironment } from '../support/cloudimg.ts'
 import { must } from '../support/command.ts'
 import { type Lab, type LabHost, startLab } from '../support/lab.ts'
 import { makeScratch, type Scratch } from '../support/scratch.ts'
@@ -52,16 +52,30 @@ describe('the package', () => {
         'dist/cli/main.js',
         'dist/index.d.ts',
         'scripts/cloudimg-node',
+        'scripts/run/enter',
         'rootfs-templates/k3s/rootfs.yaml',
         'LICENSE',
         'README.md',
       ]),
     )
-    expect(files.filter(path => /^(src|test|scripts\/(?!cloudimg-node)|node_modules)/.test(path))).toEqual([])
+    expect(files.filter(path => /^(src|test|scripts\/(?!cloudimg-node|run\/)|node_modules)/.test(path))).toEqual([])
   })
 
   it('runs as installed', async () => {
     expect(await onHost('--version')).toBe('0.1.0')
+  })
+
+  it('builds, with a RUN', async () => {
+    const context = join(scratch.path, 'run')
+    await mkdir(context)
+    await writeFile(join(context, 'Kubefile'), 'FROM scratch\nRUN echo ran >from-run\n')
+    const home = join(scratch.path, 'builder')
+    const env = { ...cloudimgEnvironment({ home }), PATH: process.env.PATH ?? '' }
+    const program = join(scratch.path, 'installed/node_modules/.bin/cloudimg')
+    await mkdir(home)
+    await must([process.execPath, program, 'build', '-t', 'run:1', context], { env, timeoutMs: 120_000 })
+    await must([process.execPath, program, 'unpack', 'run:1', join(home, 'tree')], { env })
+    expect(await readFile(join(home, 'tree/from-run'), 'utf8')).toBe('ran\n')
   })
 
   it('deploys an archive on the machine it runs on', async () => {

@@ -327,7 +327,7 @@ describe('ADD', () => {
   })
 
   it('refuses a bomb', async () => {
-    const zeros = Buffer.alloc(200 * 1024 * 1024)
+    const zeros = Buffer.alloc(300 * 1024 * 1024)
     await writeFile(at('context/bomb.tar.zst'), zstdCompressSync(Buffer.concat([tarOf([['a', 'a']]), zeros])))
     await writeFile(at('bomb.Kubefile'), 'FROM scratch\nADD --unpack=true bomb.tar.zst /d/\n')
     const { code } = await cloudimgFailure(['build', '-f', at('bomb.Kubefile'), at('context')], place)

@@ -11,8 +11,8 @@ export function noise(seed: string, bytes: number): Buffer {
 const blockBytes = 64 * MiB
 
 /** A large file of noise. Its blocks differ in their first bytes only: cheap to make, and beyond any compressor's window. */
-export async function writeNoise(path: string, bytes: number): Promise<void> {
-  const block = noise('a block', Math.min(blockBytes, bytes))
+export async function writeNoise(path: string, bytes: number, seed = 'a block'): Promise<void> {
+  const block = noise(seed, Math.min(blockBytes, bytes))
   const handle = await open(path, 'w')
   try {
     for (let at = 0; at < bytes; at += block.length) {

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Context } from '../../core/context.ts'
 import { isDigest } from '../../core/digest.ts'
 import { parseJson } from '../../core/json.ts'

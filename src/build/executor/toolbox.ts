@@ -1,8 +1,8 @@
 import { copyFile, mkdir, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Platform } from '../../core/platform.ts'
 import { lstatIfPresent, statIfPresent } from '../../io/files.ts'
+import { packageFile } from '../../io/package-file.ts'
 import type { JobMount, Toolbox } from './executor.ts'
 import { rootfsPath } from './root-layout.ts'
 
@@ -13,7 +13,7 @@ export const deskName = 'desk'
 /** The programs that are cloudimg's own there. */
 const programs: Readonly<Record<string, string>> = { curl: 'fetch', wget: 'fetch', systemctl: 'systemctl' }
 
-const script = (name: string): string => fileURLToPath(new URL(`../../../scripts/run/${name}`, import.meta.url))
+const script = (name: string): string => packageFile(`scripts/run/${name}`)
 
 /** What a command finds there unless its Kubefile says otherwise: installers install into the tree, and start nothing. */
 export function toolboxEnvironment(platform: Platform): Readonly<Record<string, string>> {

@@ -1,6 +1,5 @@
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Context } from '../../core/context.ts'
 import { CloudimgError, isCloudimgError } from '../../core/error.ts'
 import { run } from '../../io/exec.ts'
@@ -8,6 +7,7 @@ import { lstatIfPresent } from '../../io/files.ts'
 import { findProgram } from '../../io/find-program.ts'
 import { readProgram } from '../../io/read-program.ts'
 import type { LayerEntry } from '../tree.ts'
+import { packageFile } from '../../io/package-file.ts'
 import { emulatorEntry, type Emulation } from './emulation.ts'
 import type {
   Availability,
@@ -26,7 +26,7 @@ import { layContent, layToolbox, rootfsPath } from './root-layout.ts'
 import { tryExecutor } from './try-executor.ts'
 import { makeWorkspace, removeWorkspace } from './workspace.ts'
 
-const script = (name: string): string => fileURLToPath(new URL(`../../../scripts/run/${name}`, import.meta.url))
+const script = (name: string): string => packageFile(`scripts/run/${name}`)
 const [enter, sameUsers] = [script('enter'), script('same-users')]
 
 /** What docker leaves to root in a container. */

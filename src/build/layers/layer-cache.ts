@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Context } from '../../core/context.ts'
 import { parseJson } from '../../core/json.ts'
 import { isDigest, type Digest } from '../../core/digest.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Context } from '../../core/context.ts'
 import { formatBytes } from '../../core/bytes.ts'
 import { isDigest, shortDigest } from '../../core/digest.ts'

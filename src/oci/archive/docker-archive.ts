@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Context } from '../../core/context.ts'
 import { parseJson } from '../../core/json.ts'
 import { type Digest, digestOf } from '../../core/digest.ts'

@@ -1,7 +1,7 @@
 import { realpath } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { MiB } from '../../core/bytes.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { readFileIfPresent, statIfPresent, withFileErrors, writeFileAtomic } from '../../io/files.ts'

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Context } from '../../core/context.ts'
 import { parseJson } from '../../core/json.ts'
 import { type Digest, digestOf, isDigest } from '../../core/digest.ts'

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { z } from 'zod'
+import * as z from 'zod'
 import { type Digest, digestOf, isDigest } from '../../core/digest.ts'
 import { parseJson } from '../../core/json.ts'
 import { limits } from '../../io/limits.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { isDigest, type Digest } from '../../core/digest.ts'
 import { CloudimgError } from '../../core/error.ts'
 import type { ByteRange } from '../ends.ts'

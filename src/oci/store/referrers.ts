@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { type Digest, hexOf, isDigest } from '../../core/digest.ts'
 import { compareBytes, readdirIfPresent, readFileIfPresent, withFileErrors } from '../../io/files.ts'
 import { limits } from '../../io/limits.ts'

@@ -1,6 +1,6 @@
 import { readdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { isDigest } from '../../core/digest.ts'
 import { parseJson } from '../../core/json.ts'
 import { CloudimgError } from '../../core/error.ts'

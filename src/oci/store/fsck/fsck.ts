@@ -1,5 +1,5 @@
 import { lstat } from 'node:fs/promises'
-import { z } from 'zod'
+import * as z from 'zod'
 import { type Context, withTask } from '../../../core/context.ts'
 import { type Digest, isDigest } from '../../../core/digest.ts'
 import { isCloudimgError, reasonOf } from '../../../core/error.ts'
