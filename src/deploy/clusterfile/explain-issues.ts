@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type { Diagnostic } from '../../core/diagnostic.ts'
 import { suggest } from '../../core/suggest.ts'
 import { knownFields } from './known-fields.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Role } from '../../runtime/runtime.ts'
 
 export const apiVersion = 'cloudimg.io/v1'
