@@ -1,6 +1,5 @@
 import { isIPv6 } from 'node:net'
-import { CloudimgError } from '../../core/error.ts'
-import { type HostAddress, parseHostAddress, thisMachine } from '../../host/address.ts'
+import { type HostAddress, parseHostAddress } from '../../host/address.ts'
 import type { ClusterfileSsh } from './schema.ts'
 
 /** A machine of the file, with the user and the port that it has for it. @throws USAGE */
@@ -14,11 +13,5 @@ export function hostText(text: string, { user, port }: ClusterfileSsh): string {
   const host = port !== undefined && own.port === undefined && isIPv6(own.host) ? `[${own.host}]` : own.name
   const at = own.user ?? user
   const to = own.port === undefined && port !== undefined ? `${host}:${port}` : own.name
-  if (at === undefined) return to
-  if (/[\s:]/.test(at)) throw new CloudimgError('USAGE', `reading user "${at}": it is no user name`)
-  return `${at}@${to}`
-}
-
-export function isThisMachine(text: string): boolean {
-  return text === thisMachine.name
+  return at === undefined ? to : `${at}@${to}`
 }
