@@ -1,6 +1,8 @@
 import * as z from 'zod'
+import { KiB } from '../core/bytes.ts'
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
+import { parseJson } from '../core/json.ts'
 import { formatReference, parseReference } from '../core/reference.ts'
 import { decompress, detectCompression } from '../io/compression.ts'
 import { compareBytes } from '../io/files.ts'
@@ -9,6 +11,7 @@ import { readFileRange } from '../io/read-file.ts'
 import { type ReadEntry, readTar } from '../io/tar.ts'
 
 const dockerManifest = z.array(z.looseObject({ RepoTags: z.array(z.string()).nullish() }))
+const imageConfig = z.looseObject({ architecture: z.string(), rootfs: z.looseObject({}) })
 const ociIndex = z.looseObject({
   manifests: z.array(z.looseObject({ annotations: z.record(z.string(), z.string()).nullish() })),
 })
@@ -20,20 +23,30 @@ const ociIndex = z.looseObject({
  * @throws ARCHIVE_INVALID for what is no image archive; UNSAFE_ARCHIVE beyond a limit.
  */
 export async function listArchiveImages(path: string, ctx: Context): Promise<readonly string[]> {
-  const what = `image archive "${path}"`
-  const file = readFileRange(path)
+  return (await readImageArchive(readFileRange(path), `image archive "${path}"`, ctx)).names
+}
+
+export interface ImageArchive {
+  readonly names: readonly string[]
+  /** Of the configs in it, as those spell them: `amd64`. */
+  readonly architectures: readonly string[]
+}
+
+/** The same of an archive's bytes. */
+export async function readImageArchive(body: AsyncIterable<Buffer>, what: string, ctx: Context): Promise<ImageArchive> {
+  const source = body[Symbol.asyncIterator]()
   try {
-    const found = await readMetadata(file, what, ctx)
-    const index = found.get('index.json')
-    const manifest = found.get('manifest.json')
+    const { documents, architectures } = await readMetadata({ [Symbol.asyncIterator]: () => source }, what, ctx)
+    const index = documents.get('index.json')
+    const manifest = documents.get('manifest.json')
     if (index === undefined && manifest === undefined) {
       throw new CloudimgError('ARCHIVE_INVALID', `reading ${what}: it has neither index.json nor manifest.json`)
     }
     const names = index === undefined ? dockerNames(manifest ?? '', what) : ociNames(index, what)
-    return [...new Set(names.flatMap(fullName))].sort(compareBytes)
+    return { names: [...new Set(names.flatMap(fullName))].sort(compareBytes), architectures: [...architectures].sort() }
   } finally {
     // What reads it may have thrown in the middle: the file is closed here whatever happened.
-    await file.return(undefined)
+    await source.return?.(undefined)
   }
 }
 
@@ -41,14 +54,32 @@ async function readMetadata(
   file: AsyncIterable<Buffer>,
   what: string,
   ctx: Context,
-): Promise<ReadonlyMap<string, string>> {
+): Promise<{ readonly documents: ReadonlyMap<string, string>; readonly architectures: ReadonlySet<string> }> {
   const { compression, body } = await detectCompression(file)
-  const found = new Map<string, string>()
+  const documents = new Map<string, string>()
+  const architectures = new Set<string>()
   for await (const entry of readTar(bounded(decompress(body, compression, what), what, ctx), what)) {
     const name = entry.path.replace(/^\.\//, '')
-    if (name === 'index.json' || name === 'manifest.json') found.set(name, await readText(entry, what))
+    if (name === 'index.json' || name === 'manifest.json') documents.set(name, await readText(entry, what))
+    else if (entry.type === 'file' && entry.size < largestConfig && mayBeConfig(name)) {
+      const architecture = architectureOf(await readText(entry, what))
+      if (architecture !== undefined) architectures.add(architecture)
+    }
   }
-  return found
+  return { documents, architectures }
+}
+
+const largestConfig = 256 * KiB
+
+/** `HEX.json` in docker's form, a blob in OCI's. */
+function mayBeConfig(name: string): boolean {
+  return /^(?:[0-9a-f]{64}\.json|blobs\/sha256\/[0-9a-f]{64})$/.test(name)
+}
+
+function architectureOf(text: string): string | undefined {
+  if (!text.startsWith('{')) return undefined
+  const parsed = imageConfig.safeParse(parseJson(text))
+  return parsed.success ? parsed.data.architecture : undefined
 }
 
 /**

@@ -29,6 +29,7 @@ import {
   inheritedDigests,
   inheritedMetadata,
   isArtifactPath,
+  isListedPath,
   isStandIn,
 } from './metadata.ts'
 import type { NamedContexts } from './named-context.ts'
@@ -69,6 +70,8 @@ export interface BuildOptions {
   /** Container images that cannot be had leave the image unsealed instead of failing the build; false unless told. */
   readonly allowUnresolved?: boolean
   readonly installer: boolean
+  /** Looks at the finished image before any name stands for it: what this throws leaves the names as they are. */
+  readonly approve?: (index: Descriptor, ctx: Context) => Promise<void>
   /** Labels and annotations of the command line; none unless told. */
   readonly additions?: ImageAdditions
   /** What is made anew whatever an earlier build left; nothing unless told. */
@@ -175,7 +178,11 @@ export async function buildImage(request: BuildRequest, store: Store, ctx: Conte
   warnOfUnusedArgs(kubefile, request.buildArgs, ctx)
   const plans = await planPlatforms(kubefile, request, request.sources.images, ctx)
   const { epoch, compression } = request.options
-  const maker = new LayerMaker(store, { epoch, compression, wantsDigest: isArtifactPath })
+  const maker = new LayerMaker(store, {
+    epoch,
+    compression,
+    wantsDigest: path => isArtifactPath(path) || isListedPath(path),
+  })
   const { home } = store.layout
   await clearAbandonedRuns(home)
   const runs = openRunServices(request.run ?? {}, { home, images: request.sources.images, store })
@@ -188,6 +195,7 @@ export async function buildImage(request: BuildRequest, store: Store, ctx: Conte
     withAnnotations(manifest, annotationsOf(annotations, 'manifest-descriptor', platform)),
   )
   const index = await assembleIndex(store, entries, annotationsOf(annotations, 'index'))
+  await request.options.approve?.(index, ctx)
   for (const tag of request.tags) await store.tag(formatReference(tag), index, ctx)
   return { index: index.digest, platforms: built.map(describePlatform) }
 }
@@ -292,7 +300,7 @@ class PlatformBuild {
     if (runtime !== undefined) {
       const files = new Map([
         ...(await inheritedDigests(this.#store, planned.tree, ctx)),
-        ...layers.flatMap(layer => Object.entries(layer.files).filter(([path]) => isArtifactPath(path))),
+        ...layers.flatMap(layer => Object.entries(layer.files)),
       ])
       const metadata = describeCluster({
         runtime,

@@ -9,6 +9,7 @@ import {
 import type { Context } from '../core/context.ts'
 import { type Digest, hexOf } from '../core/digest.ts'
 import { formatPlatform, type Platform } from '../core/platform.ts'
+import { installerPath } from './cluster-layer.ts'
 import type { LaidTemplate } from './lay-template.ts'
 import type { Store } from '../oci/store/store.ts'
 import type { BuildTree } from './tree.ts'
@@ -32,6 +33,14 @@ export function isArtifactPath(path: string): boolean {
   return /^(?:bin\/(?:k3s|k0s|kubeadm)|images\/[^/]+|scripts\/[^/]+-install\.sh)$/.test(path)
 }
 
+/** Metadata is read whole, and by people: of more files than this none is listed. */
+const maxListed = 2000
+
+/** Whether a file is a program, a script or a template: `prove` notices where one is gone. */
+export function isListedPath(path: string): boolean {
+  return /^(?:bin|cri|etc|scripts)\/|\.(?:sh|tmpl)$/.test(path) && !isArtifactPath(path) && path !== installerPath
+}
+
 /** Whether the runtime's program is the k3s of the tests: a script that says so in its first lines. */
 export async function isStandIn(store: Store, tree: BuildTree, ctx: Context): Promise<boolean> {
   const binary = tree.get('bin/k3s')
@@ -45,7 +54,7 @@ export interface MetadataParts {
   readonly platform: Platform
   readonly tree: BuildTree
   readonly templates: readonly LaidTemplate[]
-  /** sha256 of the files that `isArtifactPath` names, from the layers. */
+  /** sha256 of the files that `isArtifactPath` or `isListedPath` names, from the layers. */
   readonly files: ReadonlyMap<string, Digest>
   readonly standIn: boolean
   readonly unsealed: readonly string[]
@@ -69,7 +78,7 @@ export async function inheritedMetadata(
   return parseClusterMetadata(await readTreeText(store, file, ctx))
 }
 
-/** sha256 of the artifacts that lie in a base image: no layer was made that would have told. */
+/** sha256 of such files that lie in a base image: no layer was made that would have told. */
 export async function inheritedDigests(
   store: Store,
   tree: BuildTree,
@@ -77,7 +86,7 @@ export async function inheritedDigests(
 ): Promise<ReadonlyMap<string, Digest>> {
   const digests = new Map<string, Digest>()
   for (const file of tree.files()) {
-    if (file.content.from !== 'tar' || !isArtifactPath(file.path)) continue
+    if (file.content.from !== 'tar' || !(isArtifactPath(file.path) || isListedPath(file.path))) continue
     const hash = createHash('sha256')
     for await (const part of readContent(store, file, { offset: 0, length: file.size }, ctx)) hash.update(part)
     digests.set(file.path, `sha256:${hash.digest('hex')}`)
@@ -95,20 +104,16 @@ export function describeCluster(parts: MetadataParts): ClusterMetadata {
       artifacts.map(artifact => [artifact.path, artifact.name] as const),
     ),
   )
-  const artifacts = [...files]
+  const present = [...files]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .flatMap(([path, digest]) => {
       const entry = tree.get(path)
-      if (entry?.type !== 'file') return []
-      return [
-        {
-          name: names.get(path) ?? path.slice(path.lastIndexOf('/') + 1),
-          path,
-          sha256: hexOf(digest),
-          size: entry.size,
-        },
-      ]
+      return entry?.type === 'file' ? [{ path, sha256: hexOf(digest), size: entry.size }] : []
     })
+  const listed = present.filter(({ path }) => isListedPath(path))
+  const artifacts = present
+    .filter(({ path }) => isArtifactPath(path))
+    .map(file => ({ name: names.get(file.path) ?? file.path.slice(file.path.lastIndexOf('/') + 1), ...file }))
   return {
     apiVersion: 'cloudimg.io/v1',
     kind: 'ClusterImage',
@@ -118,6 +123,7 @@ export function describeCluster(parts: MetadataParts): ClusterMetadata {
     sealed: unsealed.length === 0,
     unsealed,
     artifacts,
+    ...(listed.length > maxListed ? {} : { files: listed }),
     features: [
       ...new Set([
         ...(own === undefined ? (inherited?.features ?? []) : []),

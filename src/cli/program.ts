@@ -12,6 +12,7 @@ import { addImageCommands } from './groups/image-commands.ts'
 import { addIndexCommands } from './groups/index-commands.ts'
 import { addKubefileCommands } from './groups/kubefile-commands.ts'
 import { addLoginCommands } from './groups/login-commands.ts'
+import { addProveCommands } from './groups/prove-commands.ts'
 import { addRegistryCommands } from './groups/registry-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
 import { addStoreCommands } from './groups/store-commands.ts'
@@ -67,6 +68,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addClusterfileCommands(program, act)
   addDoctorCommand(program, act)
   addWorkloadCommands(program, act)
+  addProveCommands(program, act)
   addClusterCommands(program, act)
   addViewCommands(program, act)
   addDeleteCommand(program, act)

@@ -11,6 +11,13 @@ const artifact = z.strictObject({
   size: z.number().int().nonnegative(),
 })
 
+/** A file that the build laid down, and whose absence nobody else would notice. */
+const listedFile = z.strictObject({
+  path: z.string(),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  size: z.number().int().nonnegative(),
+})
+
 /** A container image below `images/oci`, by one of its names. */
 const collectedImage = z.object({
   name: z.string(),
@@ -35,6 +42,8 @@ const schema = z.object({
   sealed: z.boolean(),
   unsealed: z.array(z.string()),
   artifacts: z.array(artifact),
+  /** Programs, scripts and templates beside those; absent where they are too many. */
+  files: z.array(listedFile).optional(),
   /** What this version of the runtime can do, by the names of its template. */
   features: z.array(z.string()),
   /** The k3s of the tests, which runs nothing. */

@@ -91,14 +91,14 @@ export async function readFileIfPresent(
   path: string,
   maxBytes = Number.POSITIVE_INFINITY,
 ): Promise<Buffer | undefined> {
-  return withFileErrors('reading', path, async () => {
-    const stats = await statIfPresent(path)
-    if (stats === undefined) return undefined
-    if (stats.size > maxBytes) {
-      throw new CloudimgError('SIZE_MISMATCH', `reading "${path}": ${stats.size} bytes, at most ${maxBytes} are taken`)
-    }
-    return await readFile(path)
-  })
+  return await withFileErrors('reading', path, () => absentAsUndefined(readBounded(path, maxBytes)))
+}
+
+async function readBounded(path: string, maxBytes: number): Promise<Buffer> {
+  const { size } = await stat(path)
+  if (size > maxBytes)
+    throw new CloudimgError('SIZE_MISMATCH', `reading "${path}": ${size} bytes, at most ${maxBytes} are taken`)
+  return await readFile(path)
 }
 
 export async function statIfPresent(path: string): Promise<Stats | undefined> {

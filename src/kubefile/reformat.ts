@@ -104,7 +104,7 @@ class Formatter {
     if (at > 0 && this.#out[at - 1] !== '') this.#out.splice(at, 0, '')
   }
 
-  /** Undefined where the keyword or a flag is broken by a continuation. */
+  /** Undefined where the keyword, a flag or the `--` behind them is broken by a continuation. */
   #tokens(line: LogicalLine, from: number): readonly Token[] | undefined {
     const { text } = line.text
     const { escape } = this.#lexed
@@ -116,8 +116,11 @@ class Formatter {
     head[0] = { range: keyword, text: kind }
     const flagEnd = (flags.at(-1) ?? keyword).end
     const marked = skipBlanks(text, flagEnd)
-    if (text.startsWith('--', marked) && marked < rest)
-      head.push({ range: { start: marked, end: marked + 2 }, text: '--' })
+    if (text.startsWith('--', marked) && marked < rest) {
+      const range = { start: marked, end: marked + 2 }
+      if (!this.#isWhole(line, range)) return undefined
+      head.push({ range, text: '--' })
+    }
     if (rest >= text.length || spec === undefined) return head
     if (kind === 'ONBUILD') {
       const inner = this.#tokens(line, rest)

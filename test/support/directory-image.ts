@@ -20,7 +20,7 @@ export async function directoryImage(directory: string, reference = 'test/cluste
   return { reference, digest, platforms: [platform] }
 }
 
-async function listDirectory(root: string): Promise<readonly RootfsFile[]> {
+export async function listDirectory(root: string): Promise<readonly RootfsFile[]> {
   const names = await readdir(root, { recursive: true })
   const files = await Promise.all(names.sort(compareBytes).map(path => describe(root, path)))
   return files

@@ -23,8 +23,8 @@ export interface BuiltLayer {
 /** A layer made before; `provisional` where its files had been written too lately for their identity to be trusted. */
 export type RememberedLayer = BuiltLayer & { readonly provisional: boolean }
 
-/** Raised whenever the same entries would give other bytes. */
-const formatVersion = 1
+/** Raised whenever the same entries would give other bytes, or digests of other files are asked for. */
+const formatVersion = 2
 
 /**
  * The key of a layer: all that its bytes depend on. Context files enter by identity, not by content: when nothing was

@@ -136,18 +136,31 @@ export async function* tarBytes(
   ctx: Context,
 ): AsyncGenerator<Buffer> {
   const headers = new EntryHeaders(options.epoch)
+  /** By group of hard links. */
+  const linked = new Map<string | undefined, Digest>()
   for (const entry of spec.entries) {
     ctx.signal.throwIfAborted()
     const { header, hasContent } = headers.next(entry)
     yield header
-    if (entry.type !== 'file' || !hasContent) continue
+    if (entry.type !== 'file') continue
+    if (!hasContent) {
+      const digest = linked.get(entry.links)
+      if (digest !== undefined && options.wantsDigest(entry.path)) files[entry.path] = digest
+      continue
+    }
     if (entry.content.from === 'pool') files[entry.path] = entry.content.digest
-    const wanted = entry.content.from !== 'pool' && options.wantsDigest(entry.path) ? createHash('sha256') : undefined
+    const isWanted = options.wantsDigest(entry.path)
+    const hash =
+      entry.content.from !== 'pool' && (isWanted || entry.links !== undefined) ? createHash('sha256') : undefined
     for await (const chunk of contentOf(store, entry, ctx)) {
-      wanted?.update(chunk)
+      hash?.update(chunk)
       yield chunk
     }
-    if (wanted !== undefined) files[entry.path] = digestFrom(wanted)
+    if (hash !== undefined) {
+      const digest = digestFrom(hash)
+      if (isWanted) files[entry.path] = digest
+      if (entry.links !== undefined) linked.set(entry.links, digest)
+    }
     yield tarPadding(entry.size)
   }
   yield tarEnd

@@ -14,9 +14,9 @@ import { type BuildSources, openSources } from '../../build/sources.ts'
 import { formatBytes } from '../../core/bytes.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { hostPlatform, type Platform } from '../../core/platform.ts'
-import { familiarReference, parseReference } from '../../core/reference.ts'
+import { familiarReference, parseReference, type Reference } from '../../core/reference.ts'
 import { writeFileAtomic } from '../../io/files.ts'
-import { mediaTypes } from '../../oci/descriptor.ts'
+import { type Descriptor, mediaTypes } from '../../oci/descriptor.ts'
 import { type BuildInput, openBuildInput, openNamedContexts } from '../build-input.ts'
 import { type BuildOutput, checkOutputs, parseOutput, writeMetadata, writeOutput } from '../build-output.ts'
 import { readConfigFile } from '../config-file.ts'
@@ -41,6 +41,7 @@ export interface BuildFlags {
   readonly plan?: boolean
   readonly target?: string
   readonly pull?: boolean
+  readonly prove?: boolean
   readonly executor?: string
   readonly toolbox?: string
   readonly secret?: readonly string[]
@@ -60,7 +61,8 @@ export async function build(session: Session, contextText: string, flags: BuildF
   const outputs = (flags.output ?? []).map(parseOutput)
   checkOutputs(outputs, session)
   const tags = (flags.tag ?? []).map(tag => parseReference(tag))
-  const options = optionsOf(flags, terminal.env)
+  const approve = (index: Descriptor): Promise<void> => prove(session, tags[0], index)
+  const options = { ...optionsOf(flags, terminal.env), ...(flags.prove === true ? { approve } : {}) }
   const wishes = {
     platforms: flags.platforms ?? [hostPlatform()],
     buildArgs: parseBuildArgs(flags.buildArg ?? [], terminal.env),
@@ -154,6 +156,11 @@ async function answer(session: Session, { result, lock, names, outputs }: Built,
     await writeMetadata(resolve(flags.metadataFile), { result, names, answer: value })
   if (outputs.some(({ dest }) => dest === '-')) return
   session.answer(value, () => (session.quiet ? result.index : describe(result, names, outputs)))
+}
+
+async function prove(session: Session, tag: Reference | undefined, index: Descriptor): Promise<void> {
+  const { requireProof } = await import('./prove.ts')
+  await requireProof(session, tag ?? parseReference('image'), index)
 }
 
 async function sourcesOf(

@@ -45,6 +45,7 @@ export function addBuildCommands(program: Command, act: Act): void {
         .default('auto'),
     )
     .option('--allow-unresolved', 'build although container images cannot be had or looked for; Metadata says so')
+    .option('--prove', 'name the image only if cloudimg prove finds nothing missing')
     .option('--no-installer', 'leave scripts/cloudimg-node out of the image')
     .option('--target <stage>', 'the stage to build, by name or number; the last one unless told')
     .option('--pull', 'ask the registry for images that the lock does not pin, also where the store has them')

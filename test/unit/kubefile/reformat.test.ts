@@ -85,6 +85,11 @@ it.each<readonly [what: string, source: string, formatted: string]>([
   ['a continuation into nothing', 'FROM scratch\n  RUN a \\\n# end\n', 'FROM scratch\nRUN a \\\n# end\n'],
   ['a continuation before the keyword', '\\\n \\\n# note\n\nFROM scratch', '# note\n\nFROM scratch\n'],
   [
+    'a broken end of flags',
+    'FROM scratch\nMAINTAINER \\\n -\\\n# note\n-  me\n',
+    'FROM scratch\nMAINTAINER \\\n -\\\n# note\n-  me\n',
+  ],
+  [
     'a broken word of the grammar',
     'FROM scratch\nHEALTHCHECK N\\\n# note\nONE\n',
     'FROM scratch\nHEALTHCHECK N\\\n# note\nONE\n',
