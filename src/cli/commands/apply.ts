@@ -8,6 +8,7 @@ import {
 } from '../../deploy/actions/apply.ts'
 import { reachAsDeclared } from '../../deploy/clusterfile/declared-cluster.ts'
 import { realEnds } from '../../deploy/ends.ts'
+import { CloudimgError } from '../../core/error.ts'
 import { formatPlan } from '../../deploy/plan-text.ts'
 import { carryOutAction } from '../carry-out-action.ts'
 import { declaredOptions } from '../clusterfile-options.ts'
@@ -55,6 +56,14 @@ export async function apply(session: Session, flags: ApplyFlags): Promise<number
     plan: () => planDeclared(asked, session.ctx, ends),
     perform: () => applyCluster(asked, session.ctx, ends),
     undo: () => undoDeclared(asked, session.ctx, ends),
+  })
+}
+
+/** `cloudimg diff -f FILE`: as `apply --dry-run`; no image is named beside the file. */
+export async function diffFile(session: Session, image: string | undefined, flags: ApplyFlags): Promise<number> {
+  if (image === undefined) return await apply(session, { ...flags, dryRun: true })
+  throw new CloudimgError('USAGE', `comparing "${flags.file}" with "${image}": the file is compared with its cluster`, {
+    hint: `write: cloudimg diff -f ${flags.file}, or cloudimg diff A B`,
   })
 }
 

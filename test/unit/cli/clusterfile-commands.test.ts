@@ -66,6 +66,8 @@ spec:
     [['run'], 2, 'no image is named'],
     [['run', '-f', 'x', '--servers', 'a'], 2, 'leave -f out'],
     [['apply', '-f', '/nonexistent/Clusterfile'], 2, 'no such file'],
+    [['diff', '-f', 'Clusterfile', 'k3s:v1'], 2, 'write: cloudimg diff -f Clusterfile'],
+    [['diff', '-f', '/nonexistent/Clusterfile'], 2, 'no such file'],
     [['preflight', '--agents', 'a'], 2, 'agents but no server'],
   ])('refuses %j', async (argv, code, message) => {
     const { stderr, ...result } = await cloudimg(...argv)
