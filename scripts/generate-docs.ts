@@ -1,12 +1,15 @@
 // Writes the pages that are made from code: docs/cli.md from the commands, docs/kubefile.md from the instruction table
-// and scripts/kubefile-guide/, docs/rules/README.md from the lint rules.
+// and scripts/kubefile-guide/, docs/rules/README.md from the lint rules, schemas/clusterfile.json from what is checked,
+// docs/preflight.md from the judges of machines and scripts/preflight-problems.ts.
 // With --check it writes nothing and fails where a page is not what it would write.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { exitCodeMeanings } from '../src/cli/exit-code.ts'
 import { createProgram } from '../src/cli/program.ts'
+import { clusterfileJsonSchema } from '../src/deploy/clusterfile/schema.ts'
 import { lintRules } from '../src/kubefile/lint/rules.ts'
+import { preflightPage } from './preflight-page.ts'
 import { type FlagSpec, instructions, type InstructionSpec } from '../src/kubefile/instructions.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -106,7 +109,13 @@ function rulesPage(): string {
   ].join('\n\n')
 }
 
-const pages = { 'docs/cli.md': commandPage(), 'docs/kubefile.md': kubefilePage(), 'docs/rules/README.md': rulesPage() }
+const pages = {
+  'docs/cli.md': commandPage(),
+  'docs/kubefile.md': kubefilePage(),
+  'docs/rules/README.md': rulesPage(),
+  'docs/preflight.md': [generated, preflightPage()].join('\n\n'),
+  'schemas/clusterfile.json': JSON.stringify(clusterfileJsonSchema(), undefined, 2),
+}
 const check = process.argv.includes('--check')
 const stale: string[] = []
 for (const [path, text] of Object.entries(pages)) {

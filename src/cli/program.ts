@@ -4,6 +4,7 @@ import { exitCodeMeanings } from './exit-code.ts'
 import { addArchiveCommands } from './groups/archive-commands.ts'
 import { addBuildCommands } from './groups/build-commands.ts'
 import { addClusterCommands } from './groups/cluster-commands.ts'
+import { addClusterfileCommands } from './groups/clusterfile-commands.ts'
 import { addDeleteCommand } from './groups/delete-command.ts'
 import { addDeployCommands } from './groups/deploy-commands.ts'
 import { addDoctorCommand } from './groups/doctor-command.ts'
@@ -64,6 +65,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addServeCommand(program, act)
   addStoreCommands(program, act)
   addDeployCommands(program, act)
+  addClusterfileCommands(program, act)
   addDoctorCommand(program, act)
   addWorkloadCommands(program, act)
   addProveCommands(program, act)

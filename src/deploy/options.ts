@@ -58,6 +58,8 @@ export interface Wishes {
   readonly standIn?: boolean
   /** Pods leave a node before it is upgraded. */
   readonly drain?: boolean
+  /** Ids of findings that shall not refuse: errors become warnings. Only those of `ignorableFindings` do. */
+  readonly ignore?: readonly string[]
   /** Agents that may be upgraded at once; 1 unless told. */
   readonly maxUnavailable?: number
 }

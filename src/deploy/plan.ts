@@ -3,6 +3,7 @@ import type { Finding } from '../runtime/finding.ts'
 import type { Cluster, Member, Role, Runtime } from '../runtime/runtime.ts'
 import type { DeployStep } from '../runtime/step.ts'
 import type { Action } from './action.ts'
+import { asIgnored } from './ignore-findings.ts'
 import type { Wishes } from './options.ts'
 import type { SituatedNode } from './situation.ts'
 
@@ -74,6 +75,7 @@ export type PlanInput = Omit<Deployment, 'findings'>
 export function makePlan(action: Action, input: PlanInput): Plan {
   const findings = action.judges
     .flatMap(judge => judge(input))
+    .map(finding => asIgnored(finding, input.wishes.ignore ?? []))
     .sort((a, b) => Number(a.severity === 'warning') - Number(b.severity === 'warning'))
   const isCured = (finding: Finding): boolean => input.fixes.includes(finding.id)
   const deployment: Deployment = { ...input, findings }

@@ -19,12 +19,18 @@ else say cgroup 1; say controllers "$(sed -n 's/^\\([a-z_]*\\)[[:space:]].*1$/\\
 
 has ip && ip -o addr show 2>/dev/null | sed -n 's/^[0-9]*: *\\([^ ]*\\) *inet6\\{0,1\\} \\([^ ]*\\).*/\\1 \\2/p' | grep -v '^lo ' | lines address
 has ip && { ip route show default; ip -6 route show default; } 2>/dev/null | lines route
-sed -n 's/^nameserver[[:space:]]*//p' /etc/resolv.conf 2>/dev/null | lines nameserver
+for file in /etc/resolv.conf /run/systemd/resolve/resolv.conf; do sed -n 's/^nameserver[[:space:]]*//p' "$file" 2>/dev/null | lines nameserver; done
 for want in /var/lib/cloudimg /var/lib/rancher /usr/local/bin; do
   at=$(first "$want" "$(dirname "$want")")
   say disk "$want $(df -Pk "$at" | awk 'NR==2{print $4}') $(df -Pi "$at" 2>/dev/null | awk 'NR==2 && $2>0{print $4}' | grep . || echo -) $(awk -v at="$at" '$2=="/" || at==$2 || index(at, $2 "/")==1 {if (length($2)>=n) {n=length($2); o=$4}} END{print o}' /proc/mounts)"
 done
+at=$(first /var/lib/rancher /var/lib); say data-fs "$(stat -f -c %T "$at" 2>/dev/null)"
 cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4=="0A"{print $2}' | lines tcp
+cat /proc/net/udp /proc/net/udp6 2>/dev/null | awk '$4=="07"{print $2}' | lines udp
+if has modprobe && [ -d "/lib/modules/$(uname -r)" ]; then
+  for module in overlay br_netfilter nf_conntrack vxlan; do [ -d "/sys/module/$module" ] || modprobe -n -q "$module" 2>/dev/null || say module $module; done
+fi
+has iptables && say iptables "$(iptables --version 2>/dev/null)"
 for tool in sha256sum tar systemctl systemd-run journalctl ip awk sed xargs stat; do has $tool || say missing $tool; done
 has getenforce && say selinux "$(getenforce)"
 [ -d /usr/share/selinux/packages ] && ls /usr/share/selinux/packages 2>/dev/null | grep -q k3s && say selinux-k3s yes

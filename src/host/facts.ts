@@ -32,9 +32,17 @@ export interface HostFacts {
   readonly interfaces: readonly HostInterface[]
   /** Lines of `ip route show default`, unreachable and blackhole ones included. */
   readonly defaultRoutes: readonly string[]
+  /** Of `/etc/resolv.conf` and of systemd's own. */
   readonly nameservers: readonly string[]
   readonly disks: readonly DiskFacts[]
+  /** As `stat -f` names what `/var/lib/rancher` lies on, or will; empty where it does not tell. */
+  readonly dataFileSystem: string
   readonly listeningTcp: readonly number[]
+  readonly boundUdp: readonly number[]
+  /** Of the modules that k3s needs: those that are neither loaded nor there to be. */
+  readonly missingModules: readonly string[]
+  /** As `iptables --version` prints it; empty where there is none. */
+  readonly iptables: string
   /** Programs of the base system that deploying needs and that are missing. */
   readonly missingTools: readonly string[]
   readonly selinux: { readonly mode: string; readonly k3sPolicy: boolean }
@@ -112,7 +120,11 @@ export function parseFacts(text: string, host: string, now: number): HostFacts {
     defaultRoutes: all('route').filter(line => line !== ''),
     nameservers: all('nameserver'),
     disks: all('disk').map(parseDisk),
+    dataFileSystem: one('data-fs'),
     listeningTcp: parseListening(all('tcp')),
+    boundUdp: parseListening(all('udp')),
+    missingModules: all('module'),
+    iptables: one('iptables'),
     missingTools: all('missing'),
     selinux: { mode: one('selinux') || 'Disabled', k3sPolicy: one('selinux-k3s') === 'yes' },
     apparmorWithoutParser: one('apparmor') === 'no-parser',
@@ -193,7 +205,7 @@ function parseDisk(line: string): DiskFacts {
   }
 }
 
-// Lines of /proc/net/tcp{,6}: local address with a hexadecimal port, state 0A = listening.
+// Local addresses of /proc/net/{tcp,udp}{,6}, with a hexadecimal port.
 function parseListening(lines: readonly string[]): readonly number[] {
   const ports = lines.map(line => Number.parseInt(line.split(':').at(-1) ?? '', 16)).filter(port => port > 0)
   return [...new Set(ports)].sort((a, b) => a - b)

@@ -14,6 +14,8 @@ export interface SshOptions {
   /** ssh's `-F`; the user's own configuration unless told. */
   readonly configFile?: string
   readonly identityFile?: string
+  /** `[user@]host[:port]` to go through, ssh's `-J`; as the configuration says unless told. */
+  readonly jump?: string
   /** Unknown host keys are written to known_hosts instead of refused. A changed key is refused all the same. */
   readonly acceptNewHostKeys?: boolean
   /** For ssh, through askpass. */
@@ -90,6 +92,7 @@ function sshFlags(address: HostAddress, options: SshOptions, directory: string):
     '-T',
     ...(options.configFile === undefined ? [] : ['-F', options.configFile]),
     ...(options.identityFile === undefined ? [] : ['-i', options.identityFile]),
+    ...(options.jump === undefined ? [] : ['-J', options.jump]),
     ...(address.user === undefined ? [] : ['-l', address.user]),
     ...(address.port === undefined ? [] : ['-p', String(address.port)]),
     ...settings.flatMap(setting => ['-o', setting]),

@@ -67,6 +67,13 @@ export interface Certificate {
   readonly endsAt: number
 }
 
+/** What the scheduler goes by. */
+export interface Marks {
+  readonly labels: Readonly<Record<string, string>>
+  /** `KEY[=VALUE]:EFFECT`, as kubectl takes them. */
+  readonly taints: readonly string[]
+}
+
 export interface UpgradeOptions {
   /** From the version that runs; only then a node may go back. */
   readonly sameMinor: boolean
@@ -141,6 +148,8 @@ export interface Runtime {
   ): readonly DeployStep[]
   /** Charts of the rootfs, to where this server serves them. */
   charts(server: PlannedNode): readonly DeployStep[]
+  /** Labels and taints that a node shall have, set by the server that is named; others are left alone. */
+  mark(node: PlannedNode, cluster: Cluster, via: PlannedNode, marks: Marks): readonly DeployStep[]
   reset(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
 
   /** All nodes of the cluster, as a server sees them. */

@@ -32,6 +32,7 @@ export function undeployable(name: RuntimeName): Runtime {
     apply: refuse,
     launch: refuse,
     charts: refuse,
+    mark: refuse,
     reset: refuse,
     nodes: refuse,
     images: refuse,

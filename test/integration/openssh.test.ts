@@ -66,6 +66,18 @@ describe('who we are', () => {
     })
   })
 
+  it('goes through another host', async () => {
+    // Only from the node itself is this the node.
+    const itself = ['Host 127.0.0.1', `UserKnownHostsFile ${join(scratch.path, 'known-by-jump')}`]
+    const configFile = join(scratch.path, 'jump')
+    await writeFile(configFile, `Include ${lab.ssh.configFile}\n${itself.join('\n  ')}\n`)
+    const { identityFile } = lab.ssh
+    const options = { configFile, identityFile, jump: 'root@node1', acceptNewHostKeys: true }
+    await withHost('root@127.0.0.1', options, async host => {
+      expect((await host.look(['uname', '-n'], ctx)).stdout).toBe('node1\n')
+    })
+  })
+
   it('keeps passwords out of every argv, on both sides', async () => {
     await withHost('clerk@node1', { password: clerkPassword }, async host => {
       const sleeping = host.look(['sleep', '2'], ctx)

@@ -8,6 +8,7 @@ export function sampleFacts(lines: readonly string[] = [], number = 1): HostFact
   const facts = [
     'system=Linux',
     'machine=x86_64',
+    'kernel=6.1.0',
     'init=systemd',
     'time=1000',
     'cpus=4',
@@ -15,6 +16,7 @@ export function sampleFacts(lines: readonly string[] = [], number = 1): HostFact
     'cgroup=2',
     'controllers=cpu cpuset memory pids',
     'route=default via 10.0.0.254 dev eth0',
+    ...(lines.some(line => line.startsWith('nameserver=')) ? [] : ['nameserver=10.0.0.53']),
     ...['/var/lib/cloudimg', '/var/lib/rancher', '/usr/local/bin'].map(path => `disk=${path} 90000000 1000000 rw`),
     ...(lines.some(line => line.startsWith('hostname=')) ? [] : [`hostname=node${number}`]),
     ...(lines.some(line => line.startsWith('address=')) ? [] : [`address=eth0 10.0.0.${number}/24`]),

@@ -10,6 +10,9 @@ export interface SimNode {
   version: string
   cordoned: boolean
   pods: number
+  labels?: Readonly<Record<string, string>>
+  /** `key=value:Effect` */
+  taints?: readonly string[]
 }
 
 /** What the servers of one cluster know together. */
@@ -51,10 +54,13 @@ export class SimCluster {
     return {
       metadata: {
         name: node.name,
-        labels: Object.fromEntries(roles.map(role => [`node-role.kubernetes.io/${role}`, 'true'])),
+        labels: {
+          ...Object.fromEntries(roles.map(role => [`node-role.kubernetes.io/${role}`, 'true'])),
+          ...node.labels,
+        },
         annotations: isMember ? { 'etcd.k3s.cattle.io/node-address': node.address } : {},
       },
-      spec: node.cordoned ? { unschedulable: true } : {},
+      spec: { ...(node.cordoned ? { unschedulable: true } : {}), taints: node.taints?.map(taintObject) ?? [] },
       status: {
         addresses: [{ type: 'InternalIP', address: node.address }],
         conditions: [
@@ -96,6 +102,14 @@ export function simKubectl(world: SimWorld, host: SimHost, args: readonly string
     for (const [index, path] of args.entries()) if (args[index - 1] === '-f') simApply(cluster, host, path)
     return ok()
   }
+  if (verb === 'label' || verb === 'taint') {
+    if (node === undefined) return no
+    const given = flags.filter(flag => !flag.startsWith('--'))
+    host.change(`${verb} ${name} ${given.join(' ')}`)
+    if (verb === 'label') node.labels = { ...node.labels, ...Object.fromEntries(given.map(entry => entry.split('='))) }
+    else node.taints = [...new Set([...(node.taints ?? []), ...given])]
+    return ok()
+  }
   if (verb === 'drain' || verb === 'uncordon') {
     const drained = cluster.nodes.get(what ?? '')
     if (drained === undefined) return no
@@ -110,6 +124,11 @@ export function simKubectl(world: SimWorld, host: SimHost, args: readonly string
     return ok()
   }
   throw new Error(`sim kubectl does not know ${args.join(' ')}`)
+}
+
+function taintObject(text: string): unknown {
+  const [, key, value, effect] = /^([^=:]+)(?:=([^:]*))?:(.+)$/.exec(text)!
+  return { key, ...(value === undefined ? {} : { value }), effect }
 }
 
 function simApply(cluster: SimCluster, host: SimHost, path: string): void {

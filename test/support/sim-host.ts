@@ -251,6 +251,11 @@ export class SimHost implements Host {
         return ok(this.drift.map(path => `${path}\n`).join(''))
       case 'node-away':
         return yes(this.#look(args).code !== 0)
+      case 'has-marks': {
+        const [wanted = '', ...command] = args
+        const has = this.#look(command)
+        return yes(has.code === 0 && wanted.split('\n').every(piece => has.stdout.includes(piece)))
+      }
       case 'drained': {
         const node =
           this.#world.cluster?.answersOn(this.#world, this) === true ? this.#world.nodes.get(args[0]!) : undefined
@@ -299,6 +304,7 @@ export class SimHost implements Host {
       'memory-kib=4000000',
       'cgroup=2',
       'controllers=cpu cpuset memory pids',
+      'nameserver=10.0.0.53',
       `address=eth0 ${this.address}/24`,
       ...(this.defaultRoute ? ['route=default via 10.0.0.254 dev eth0'] : []),
       ...disks,

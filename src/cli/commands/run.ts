@@ -1,5 +1,6 @@
 import { planCluster, runCluster, undoRun } from '../../deploy/actions/run.ts'
 import type { ClusterOptions, RunOptions } from '../../deploy/options.ts'
+import { ignorableFindings } from '../../deploy/ignore-findings.ts'
 import { openDeployImage } from '../../deploy/store-image.ts'
 import type { DeployImage } from '../../deploy/deploy-image.ts'
 import { CloudimgError } from '../../core/error.ts'
@@ -19,6 +20,7 @@ export interface NodeFlags extends ReachFlags, ActionFlags {
   readonly vip?: string
   readonly datastoreEndpointFile?: string
   readonly fix?: readonly string[]
+  readonly ignore?: readonly string[]
   readonly allowEven?: boolean
   readonly convertDatastore?: boolean
   readonly allowStandIn?: boolean
@@ -51,6 +53,7 @@ export async function imageOf(session: Session, reference: string, { pull = fals
 
 export async function nodeOptions(session: Session, flags: NodeFlags): Promise<Omit<RunOptions, 'image' | 'hosts'>> {
   const { allowEven, convertDatastore, allowStandIn } = flags
+  const ignore = listOf(flags.ignore).map(knownIgnorable)
   return {
     ...(await reachOf(session, flags)),
     cluster: await clusterOptions(flags),
@@ -59,6 +62,7 @@ export async function nodeOptions(session: Session, flags: NodeFlags): Promise<O
       ...(allowEven === true ? { allowEven } : {}),
       ...(convertDatastore === true ? { convertDatastore } : {}),
       ...(allowStandIn === true ? { allowStandIn } : {}),
+      ...(ignore.length === 0 ? {} : { ignore }),
     },
   }
 }
@@ -89,4 +93,11 @@ async function readEndpoint(path: string): Promise<string> {
 function knownFix(name: string): 'default-route' {
   if (name === 'default-route') return name
   throw new CloudimgError('USAGE', `reading --fix "${name}": no such fix`, { hint: 'there is default-route' })
+}
+
+function knownIgnorable(id: string): string {
+  if (ignorableFindings.includes(id)) return id
+  throw new CloudimgError('USAGE', `reading --ignore "${id}": that cannot be ignored`, {
+    hint: `what can: ${ignorableFindings.join(', ')}`,
+  })
 }

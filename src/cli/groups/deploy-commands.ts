@@ -1,13 +1,16 @@
 import { type Command, Option } from 'commander'
+import { CloudimgError } from '../../core/error.ts'
 import type { NodeFlags } from '../commands/run.ts'
 import { type Act, examples, gather } from '../options.ts'
 import { addActionOptions, addReachOptions, standInOption } from '../reach-options.ts'
+import type { Session } from '../session.ts'
 
 export function addDeployCommands(program: Command, act: Act): void {
   const command = addNodeOptions(
     program
-      .command('run <reference>')
+      .command('run [reference]')
       .description('deploy a cluster image: on this machine, or on hosts over ssh')
+      .option('-f, --file <clusterfile>', 'take image and hosts from a Clusterfile')
       .option('--servers <hosts>', 'control-plane hosts, [user@]host[:port], separated by commas', gather)
       .option('--agents <hosts>', 'worker hosts', gather)
       .addOption(new Option('--masters <hosts>', 'as --servers').argParser(gather).hideHelp())
@@ -22,11 +25,23 @@ export function addDeployCommands(program: Command, act: Act): void {
         'cloudimg run k3s:v1.31.4 --servers root@10.0.0.1 --agents 10.0.0.2,10.0.0.3 --dry-run',
         'cloudimg run k3s:v1.31.4 --servers 10.0.0.1,10.0.0.2,10.0.0.3 --endpoint k3s.example',
         'cloudimg run k3s:v1.31.4 --servers 10.0.0.1 --fix default-route',
+        'cloudimg run -f Clusterfile',
       ),
     )
-    .action((reference: string, flags: NodeFlags & MasterFlags, command: Command) =>
-      act(command, async session => (await import('../commands/run.ts')).run(session, reference, withMasters(flags))),
+    .action((reference: string | undefined, flags: RunFlags, command: Command) =>
+      act(command, session => run(session, reference, withMasters(flags))),
     )
+}
+
+type RunFlags = NodeFlags & MasterFlags & { readonly file?: string }
+
+async function run(session: Session, reference: string | undefined, flags: RunFlags): Promise<number> {
+  if (flags.file !== undefined)
+    return await (await import('../commands/apply.ts')).runFile(session, flags.file, reference, flags)
+  if (reference !== undefined) return await (await import('../commands/run.ts')).run(session, reference, flags)
+  throw new CloudimgError('USAGE', 'running a cluster: no image is named', {
+    hint: 'cloudimg run REFERENCE, or cloudimg run -f CLUSTERFILE',
+  })
 }
 
 /** What the proposal calls servers and agents. */
@@ -51,6 +66,7 @@ export function addNodeOptions(command: Command): Command {
     .option('--endpoint <name>', 'virtual address or balancer before the servers: in certificates and kubeconfig')
     .addOption(new Option('--vip <address>', 'as --endpoint').hideHelp())
     .option('--fix <finding>', 'let the plan cure this: default-route', gather)
+    .option('--ignore <finding>', 'go on in spite of this (which: docs/preflight.md)', gather)
     .option('--allow-even', 'an even number of servers')
     .option('--convert-datastore', 'turn SQLite into embedded etcd, which a second server needs')
   addReachOptions(command)

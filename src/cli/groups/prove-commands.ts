@@ -1,7 +1,9 @@
 import type { Command } from 'commander'
 import type { Platform } from '../../core/platform.ts'
 import { onePlatform } from '../image-argument.ts'
+import type { NodeFlags } from '../commands/run.ts'
 import { type Act, examples } from '../options.ts'
+import { addReachOptions, standInOption } from '../reach-options.ts'
 
 export function addProveCommands(program: Command, act: Act): void {
   program
@@ -20,28 +22,40 @@ export function addProveCommands(program: Command, act: Act): void {
         (await import('../commands/explain.ts')).explain(session, reference, wished(flags.platform)),
       ),
     )
-  program
-    .command('diff [a] [b]')
-    .description('show what changed between two images, and what an upgrade would ship')
-    .option('--platform <platform>', 'only this platform')
-    .option('--exit-code', 'exit with 9 where they differ')
+  addReachOptions(
+    program
+      .command('diff [a] [b]')
+      .description(
+        'show what changed between two images, and what an upgrade would ship; or how a cluster differs from its Clusterfile',
+      )
+      .option('--platform <platform>', 'only this platform')
+      .option('--exit-code', 'exit with 9 where they differ')
+      .option('-f, --file <clusterfile>', 'show what applying it would do, and what has drifted on its hosts'),
+  )
+    .addOption(standInOption())
     .addHelpText(
       'after',
       examples(
         'cloudimg diff registry.local/k3s:v1.31.4 registry.local/k3s:v1.32.1',
         'cloudimg diff --exit-code --platform linux/amd64 k3s:old k3s:new',
+        'cloudimg diff -f Clusterfile --exit-code',
       ),
     )
     .action(
       (
         a: string | undefined,
         b: string | undefined,
-        flags: { platform?: string; exitCode?: boolean },
+        flags: NodeFlags & { platform?: string; exitCode?: boolean; file?: string },
         command: Command,
       ) =>
-        act(command, async session =>
-          (await import('../commands/diff.ts')).diff(session, a, b, { ...flags, platform: wished(flags.platform) }),
-        ),
+        act(command, async session => {
+          const { file } = flags
+          if (file !== undefined)
+            return await (await import('../commands/apply.ts')).diffFile(session, a, { ...flags, file })
+          return await (
+            await import('../commands/diff.ts')
+          ).diff(session, a, b, { ...flags, platform: wished(flags.platform) })
+        }),
     )
   program
     .command('prove <reference>')

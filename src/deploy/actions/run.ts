@@ -3,6 +3,7 @@ import { type ActionResult, performAction, planAction, type PlanResult } from '.
 import type { Action } from '../action.ts'
 import { type Ends, realEnds } from '../ends.ts'
 import { parseInventory } from '../inventory.ts'
+import { judgeNames } from '../judges/names.ts'
 import { judgeServers } from '../judges/servers.ts'
 import type { RunOptions } from '../options.ts'
 import { apply } from '../phases/apply.ts'
@@ -21,7 +22,7 @@ import { undoAction, type UndoResult } from '../undo.ts'
 export const runAction: Action = {
   name: 'run',
   phases: [send, fixHosts, install, initCluster, joinServers, joinAgents, images, apply],
-  judges: [judgeHosts, judgeServers],
+  judges: [judgeHosts, judgeServers, judgeNames],
   leaves: 'cluster',
 }
 

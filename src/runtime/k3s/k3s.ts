@@ -6,6 +6,7 @@ import { CloudimgError } from '../../core/error.ts'
 import { findSecret, type Secret } from './config.ts'
 import { imageSteps } from './images.ts'
 import { readImages, readKubeconfig, readNodes } from './observe.ts'
+import { markSteps } from './mark.ts'
 import { k3sPaths } from './paths.ts'
 import { inheritedFrom } from './standing.ts'
 import { judgeK3s } from './requirements.ts'
@@ -37,6 +38,7 @@ export const k3s: Runtime = {
   apply: applySteps,
   launch: launchSteps,
   charts: chartSteps,
+  mark: markSteps,
   reset: resetSteps,
   nodes: readNodes,
   images: readImages,

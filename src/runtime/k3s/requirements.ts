@@ -5,6 +5,7 @@ import { hideSecrets, renderConfig } from './config.ts'
 import { unitOf } from './paths.ts'
 import { isReservedKey } from './reserved-keys.ts'
 import { standingOf } from './standing.ts'
+import { judgeSurroundings } from './surroundings.ts'
 
 /** What must be free for k3s to start (facts/k3s.md §9.2). */
 const ports = {
@@ -20,6 +21,7 @@ export function judgeK3s(node: PlannedNode, cluster: Cluster): readonly Finding[
     ...judgeDropIns(node),
     ...judgeArchive(node),
     ...judgeRouteless(node),
+    ...judgeSurroundings(node, cluster),
     ...(node.role === 'server' ? judgeConfig(node, cluster) : []),
   ]
 }

@@ -83,6 +83,49 @@ function parseChange(
   return [key, value]
 }
 
+interface Taint {
+  readonly key: string
+  readonly value?: string
+  readonly effect: string
+}
+
+/** `taint node NAME`: `key[=value]:Effect` sets. */
+export async function runTaint(client: KubeClient, args: KubectlArgs): Promise<void> {
+  const isChange = (word: string): boolean => word.includes(':')
+  const changes = args.words.filter(isChange).map(parseTaint)
+  if (changes.length === 0) throw new Exit(1, 'error: at least one taint update is required')
+  const words = args.words.filter(word => !isChange(word))
+  for (const node of await nodesOf(client, { ...args, words })) {
+    const present = (node['spec'] as { readonly taints?: readonly Taint[] } | undefined)?.taints ?? []
+    const taints = changedTaints(node.metadata.name, present, changes, args.has('overwrite'))
+    await client.patch(`/api/v1/nodes/${node.metadata.name}`, { spec: { taints } })
+    process.stdout.write(`node/${node.metadata.name} ${args.has('overwrite') ? 'modified' : 'tainted'}\n`)
+  }
+}
+
+/** Key and effect name a taint; its value may change with `--overwrite` only. */
+export function changedTaints(
+  node: string,
+  present: readonly Taint[],
+  changes: readonly Taint[],
+  overwrite: boolean,
+): readonly Taint[] {
+  const isSame = (a: Taint, b: Taint): boolean => a.key === b.key && a.effect === b.effect
+  const taken = changes.find(change => present.some(taint => isSame(taint, change)))
+  if (taken !== undefined && !overwrite)
+    throw new Exit(
+      1,
+      `error: node ${node} already has ${taken.key} taint(s) with same effect(s) and --overwrite is false`,
+    )
+  return [...present.filter(taint => !changes.some(change => isSame(taint, change))), ...changes]
+}
+
+export function parseTaint(text: string): Taint {
+  const [, key, value, effect] = /^([^=:]+)(?:=([^:]*))?:(NoSchedule|PreferNoSchedule|NoExecute)$/.exec(text) ?? []
+  if (key === undefined || effect === undefined) throw new Exit(1, `error: invalid taint spec: ${text}`)
+  return { key, ...(value === undefined || value === '' ? {} : { value }), effect }
+}
+
 async function nodesOf(client: KubeClient, args: KubectlArgs): Promise<readonly KubeObject[]> {
   const words = args.words[0] === 'node' || args.words[0] === 'nodes' ? args.words.slice(1) : args.words
   if (words.length === 0 && args.flag('selector') === undefined) throw new Exit(1, 'error: USAGE: node NAME required')

@@ -4,7 +4,7 @@ import { KubeClient } from './kube-client.ts'
 import { parseKubectlArgs, type KubectlArgs } from './kubectl-args.ts'
 import { runApply, runDelete } from './kubectl-apply.ts'
 import { runGet } from './kubectl-get.ts'
-import { runCordon, runDrain, runLabel } from './kubectl-node.ts'
+import { runCordon, runDrain, runLabel, runTaint } from './kubectl-node.ts'
 import { runRollout, runWait } from './kubectl-wait.ts'
 import { readKubeconfig } from './kubeconfig.ts'
 import { Exit, reasonOf, unknownToStandIn } from './log.ts'
@@ -25,6 +25,7 @@ const verbs: Readonly<Record<string, Verb>> = {
   drain: runDrain,
   label: async (client, args) => await runLabel(client, args, 'labels'),
   annotate: async (client, args) => await runLabel(client, args, 'annotations'),
+  taint: runTaint,
   version: runVersion,
 }
 

@@ -3,6 +3,7 @@ import { parseFaults } from '../../support/k3s-standin/faults.ts'
 import { normaliseName, splitName } from '../../support/k3s-standin/image-name.ts'
 import { renderJsonPath } from '../../support/k3s-standin/jsonpath.ts'
 import { parseDuration, parseKubectlArgs } from '../../support/k3s-standin/kubectl-args.ts'
+import { changedTaints, parseTaint } from '../../support/k3s-standin/kubectl-node.ts'
 import { mergePatch } from '../../support/k3s-standin/merge.ts'
 import { matchesLabels } from '../../support/k3s-standin/selector.ts'
 import { caHashOf, formatToken, parseToken } from '../../support/k3s-standin/token.ts'
@@ -112,4 +113,16 @@ describe('faults', () => {
 
 it('a merge patch removes with null and keeps what it does not name', () => {
   expect(mergePatch({ a: { b: 1, c: 2 }, d: [1] }, { a: { b: null }, d: [2] })).toEqual({ a: { c: 2 }, d: [2] })
+})
+
+describe('taints', () => {
+  it('are known by key and effect', () => {
+    const present = [parseTaint('a=1:NoSchedule'), parseTaint('b:NoExecute')]
+    const changes = [parseTaint('a=2:NoSchedule'), parseTaint('b:NoSchedule')]
+    expect(
+      changedTaints('n', present, changes, true).map(({ key, value, effect }) => `${key}=${value}:${effect}`),
+    ).toEqual(['b=undefined:NoExecute', 'a=2:NoSchedule', 'b=undefined:NoSchedule'])
+    expect(() => changedTaints('n', present, changes, false)).toThrow('--overwrite is false')
+    expect(() => parseTaint('a=1:Nowhere')).toThrow('invalid taint spec')
+  })
 })
