@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { KiB } from '../../src/core/bytes.ts'
 import { parseReference } from '../../src/core/reference.ts'
@@ -18,7 +18,9 @@ import { makeStandinRelease } from '../support/standin-release.ts'
 import { testContext } from '../support/test-context.ts'
 import { pushWorkloadImage, workloadImage } from '../support/workload-images.ts'
 
-const version = 'v1.31.4+k3s1'
+// With K3S_REAL_DIR=…/v1.21.2+k3s1 the same on a real k3s, and pods besides.
+const real = process.env.K3S_REAL_DIR
+const version = real === undefined ? 'v1.31.4+k3s1' : basename(real)
 const largeBytes = 2_000 * KiB
 const smallBytes = 200 * KiB
 
@@ -29,33 +31,40 @@ let first: DeployImage
 /** The same bundle with another small image. */
 let second: DeployImage
 const at = (...parts: string[]): string => join(scratch.path, ...parts)
-/** By name as a pod gives it: the digest that containerd must have. */
+/** As pods and imageList name them. */
+const asked: string[] = []
+/** By name as containerd keeps it: the digest that it must have. */
 const wanted = new Map<string, string>()
 
 beforeAll(async () => {
   scratch = await makeScratch()
   registry = await startRealRegistry()
-  await makeStandinRelease(at('release'), { tag: version, arches: ['amd64'] })
-  const large = workloadImage({ layers: [['large {arch}', largeBytes]] })
+  if (real === undefined) await makeStandinRelease(at('release'), { tag: version, arches: ['amd64'] })
+  const large = workloadImage({ layers: [['large {arch}', largeBytes]], runs: true })
   const index = await pushWorkloadImage(`${registry.host}/large:1`, large)
   const [manifest] = large.manifests
   wanted.set(`${registry.host}/large:1`, manifest!.descriptor.digest)
   // As a pod that is pinned by the digest of the index.
   wanted.set(`${registry.host}/large@${index}`, manifest!.descriptor.digest)
+  asked.push(...wanted.keys())
+  // Of a tag and a digest, the digest counts.
+  await pushWorkloadImage(`${registry.host}/both:1`, large)
+  wanted.set(`${registry.host}/both@${index}`, manifest!.descriptor.digest)
+  asked.push(`${registry.host}/both:1@${index}`)
   for (const number of ['1', '2']) {
-    const small = workloadImage({ arches: ['amd64'], layers: [[`small ${number}`, smallBytes]] })
+    const small = workloadImage({ arches: ['amd64'], layers: [[`small ${number}`, smallBytes]], runs: true })
     await pushWorkloadImage(`${registry.host}/small:${number}`, small)
     if (number === '1') wanted.set(`${registry.host}/small:1`, small.manifests[0]!.descriptor.digest)
   }
-  first = await buildImage('1', [...wanted.keys()])
-  const others = [...wanted.keys()].filter(name => !name.includes('/small:'))
-  second = await buildImage('2', [...others, `${registry.host}/small:2`])
+  first = await buildImage('1', [...asked, `${registry.host}/small:1`])
+  second = await buildImage('2', [...asked, `${registry.host}/small:2`])
+  asked.push(`${registry.host}/small:1`)
   // From here on nobody has a registry.
   await registry.stop()
   lab = await startLab(2)
 })
 afterAll(async () => {
-  await lab[Symbol.asyncDispose]()
+  await lab?.[Symbol.asyncDispose]()
   await scratch[Symbol.asyncDispose]()
 })
 
@@ -65,7 +74,14 @@ async function buildImage(number: string, names: readonly string[]): Promise<Dep
   await writeFile(join(directory, 'Kubefile'), `FROM scratch\nBASE k3s@${version}\nCOPY . .\n`)
   await writeFile(join(directory, 'context/manifests/imageList'), names.map(name => `${name}\n`).join(''))
   const place = { home: at('cloudimg') }
-  const flags = ['-f', join(directory, 'Kubefile'), '--mirror', `k3s=${at('release')}`, '-t', `cluster:${number}`]
+  const flags = [
+    '-f',
+    join(directory, 'Kubefile'),
+    '--mirror',
+    `k3s=${real === undefined ? at('release') : dirname(real)}`,
+    '-t',
+    `cluster:${number}`,
+  ]
   await cloudimgJson(['build', ...flags, '--platform', 'linux/amd64', join(directory, 'context')], place)
   const [store, ctx, ref] = [await openStore(storeOf(place)), testContext(), parseReference(`cluster:${number}`)]
   return await openDeployImage(store, ref, (await store.resolve(`cluster:${number}`, ctx))!, ctx)
@@ -76,13 +92,37 @@ function optionsOf(image = first): RunOptions {
     image,
     hosts: { servers: [lab.hosts[0]!.name], agents: [lab.hosts[1]!.name] },
     ssh: { configFile: lab.ssh.configFile },
-    wishes: { allowStandIn: true },
+    wishes: { allowStandIn: real === undefined },
+    fixes: ['default-route'],
     limits: { timeoutSeconds: 240 },
     stateHome: at('state'),
   }
 }
 
 const run = (): Promise<RunResult> => runCluster(optionsOf(), testContext())
+
+/** A pod of each image on each node, which may pull nothing; gone when this returns. */
+async function runPods(): Promise<void> {
+  const [server] = lab.hosts
+  const pods = lab.hosts.flatMap(host =>
+    asked.map((image, index) => ({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: `${host.name}-${index}` },
+      spec: {
+        nodeName: host.name,
+        terminationGracePeriodSeconds: 0,
+        containers: [{ name: 'sample', image, imagePullPolicy: 'IfNotPresent' }],
+      },
+    })),
+  )
+  const kubectl = '/usr/local/bin/k3s kubectl'
+  const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: pods })
+  await server!.must(`${kubectl} apply -f -`, { input: list })
+  const waiting = server!.must(`${kubectl} wait --for=condition=Ready pod --all --timeout=240s`, { timeoutMs: 300_000 })
+  expect((await waiting).split('\n')).toHaveLength(pods.length)
+  await server!.must(`${kubectl} delete pod --all`, { timeoutMs: 300_000 })
+}
 
 /** What an op sends to its host. */
 function bytesOf(op: Op): number {
@@ -134,6 +174,31 @@ describe('the images of a bundle', () => {
     expect(await missing(server!)).toEqual([])
     expect((await pinnedImages(server!)).get(lost!)).toBe(wanted.get(lost!))
   })
+
+  it('come back with those that k3s brings itself, when all are gone', async () => {
+    const [server, agent] = lab.hosts
+    const own = (await agent!.must('cat /var/lib/cloudimg/current/images/k3s-images.txt')).split('\n')
+    const gone = [...own, ...wanted.keys()].join(' ')
+    await agent!.must(`/usr/local/bin/k3s ctr images rm ${gone}`)
+    expect((await planCluster(optionsOf(), testContext())).pending).toEqual([`images/${agent!.name}`])
+    expect((await run()).hosts.map(host => host.changed)).toEqual([false, true])
+    const names = await agent!.must('/usr/local/bin/k3s ctr images ls -q')
+    expect(names.split('\n')).toEqual(expect.arrayContaining([...own, ...wanted.keys()]))
+    expect((await planCluster(optionsOf(), testContext())).pending).toEqual([])
+    expect(await server!.must('/usr/local/bin/k3s kubectl get nodes --no-headers')).not.toContain('NotReady')
+  })
+
+  if (real !== undefined)
+    it('start pods without a registry and a route out, also after a prune', async () => {
+      for (const host of lab.hosts) {
+        expect(await host.must('ip route get 192.0.2.1')).toContain(' dev cloudimg0 ')
+        expect(await host.exec('ping -c1 -W1 192.0.2.1')).toMatchObject({ code: 1 })
+      }
+      await runPods()
+      for (const host of lab.hosts) await host.must('/usr/local/bin/k3s crictl rmi --prune', { timeoutMs: 120_000 })
+      await run()
+      await runPods()
+    }, 900_000)
 
   it('travel to a node again only where they changed', async () => {
     const { plan } = await planCluster(optionsOf(second), testContext())

@@ -6,6 +6,7 @@ import type { Credentials } from '../../src/oci/remote/credential.ts'
 import { anonymous } from '../../src/oci/remote/credential.ts'
 import { remoteRepository } from '../../src/oci/remote/registry.ts'
 import { quietContext } from './command.ts'
+import { idleProgram } from './idle-program.ts'
 import { noise } from './noise.ts'
 import { jsonSample, type Sample, sample } from './sample-image.ts'
 
@@ -21,13 +22,16 @@ export interface WorkloadImageOptions {
   readonly arches?: readonly string[]
   /** One layer for each: its seed, and bytes that do not compress. A seed is a layer's content: equal ones are one blob. */
   readonly layers: readonly (readonly [seed: string, bytes: number])[]
+  /** One more layer, with what `Cmd` names: then a pod of it runs, on amd64. */
+  readonly runs?: boolean
 }
 
 /** An image of noise for several platforms. The same options give the same bytes; `{arch}` in a seed differs by platform. */
-export function workloadImage({ arches = ['amd64', 'arm64'], layers }: WorkloadImageOptions): WorkloadImage {
+export function workloadImage({ arches = ['amd64', 'arm64'], layers, runs }: WorkloadImageOptions): WorkloadImage {
   const all: Sample[] = []
   const manifests = arches.map(architecture => {
     const tars = layers.map(([seed, bytes]) => layerOf(seed.replaceAll('{arch}', architecture), bytes))
+    if (runs === true) tars.push(layerOfFile('sample', idleProgram(), 0o755))
     const rootfs = { type: 'layers', diff_ids: tars.map(tar => tar.descriptor.digest) }
     const config = jsonSample({ architecture, os: 'linux', config: { Cmd: ['/sample'] }, rootfs }, mediaTypes.config)
     const document = { schemaVersion: 2, mediaType: mediaTypes.manifest, config: config.descriptor }
@@ -44,9 +48,11 @@ export function workloadImage({ arches = ['amd64', 'arm64'], layers }: WorkloadI
 }
 
 function layerOf(seed: string, bytes: number): Sample {
-  const content = noise(seed, bytes)
-  const name = createHash('sha256').update(seed).digest('hex').slice(0, 8)
-  const entry = { type: 'file', path: name, mode: 0o644, uid: 0, gid: 0, size: content.length, mtime: 0 } as const
+  return layerOfFile(createHash('sha256').update(seed).digest('hex').slice(0, 8), noise(seed, bytes), 0o644)
+}
+
+function layerOfFile(path: string, content: Buffer, mode: number): Sample {
+  const entry = { type: 'file', path, mode, uid: 0, gid: 0, size: content.length, mtime: 0 } as const
   return sample(Buffer.concat([encodeHeader(entry), content, tarPadding(content.length), tarEnd]))
 }
 

@@ -7,18 +7,30 @@ import { k3sPaths } from './paths.ts'
 const layout = 'images/oci'
 const list = `${layout}/images.txt`
 
-// $1 the list. Every name of it must be in containerd, with its digest, and safe from kubelet's garbage collection.
+/** What k3s brings itself, one name on a line. */
+const ownList = 'images/k3s-images.txt'
+
+// $1 the list. Every name of it must be in containerd, with its digest, and safe from kubelet's garbage collection. $2 what k3s
+// brings itself: by name alone, which is its own business.
 const lookScript = `[ -s "$1" ] || exit 1
-timeout 60 ${k3sPaths.program} ctr -n k8s.io images ls | awk -v list="$1" '
-  BEGIN { while ((getline line < list) > 0) { split(line, field, " "); wanted[field[4]] = field[1] } }
+timeout 60 ${k3sPaths.program} ctr -n k8s.io images ls | awk -v list="$1" -v own="$2" '
+  BEGIN {
+    while ((getline line < list) > 0) { split(line, field, " "); wanted[field[4]] = field[1] }
+    while ((getline line < own) > 0) {
+      sub(/[ \\t\\r]*(#.*)?$/, "", line)
+      if (line != "") wanted[line ~ /^[^\\/]*[.:][^\\/]*\\// ? line : "docker.io/" line] = ""
+    }
+  }
+  ($1 in wanted) && wanted[$1] == "" { delete wanted[$1] }
   ($1 in wanted) && wanted[$1] == $3 && index($0, "io.cri-containerd.pinned=pinned") { delete wanted[$1] }
   END { for (name in wanted) exit 1 }'`
 
 const dropScript = `cut -d ' ' -f 4 "$1" | xargs ${k3sPaths.program} ctr -n k8s.io images rm`
 
 /**
- * Streams the collected images into the node's containerd, those that it lacks, and pins them. Upstream's own archive is no
- * concern of this: k3s imports it by itself (facts/k3s.md §4.2). Nothing where the image brings none.
+ * Streams the collected images into the node's containerd, those that it lacks, and pins them. Upstream's own archive k3s imports
+ * by itself, at each start (facts/k3s.md §4.2); the installer restarts it where some of that is gone. Nothing where the image
+ * brings none.
  */
 export function imageSteps(node: PlannedNode, cluster: Cluster): readonly DeployStep[] {
   if (!node.rootfs.files.has(list)) return []
@@ -41,7 +53,7 @@ export function imageSteps(node: PlannedNode, cluster: Cluster): readonly Deploy
       ],
       done: {
         probe: 'command',
-        argv: ['sh', '-c', lookScript, 'images-present', path],
+        argv: ['sh', '-c', lookScript, 'images-present', path, join(directory, ownList)],
         expect: 'zero',
       },
       undo: { kind: 'compensating', do: [{ op: 'exec', argv: ['sh', '-c', dropScript, 'drop-images', path] }] },
