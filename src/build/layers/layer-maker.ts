@@ -1,4 +1,5 @@
 import { type Context, withTask } from '../../core/context.ts'
+import { Gate } from '../../core/gate.ts'
 import type { Store } from '../../oci/store/store.ts'
 import { type BuiltLayer, isRacy, layerKey, recallLayer, type RememberedLayer, rememberLayer } from './layer-cache.ts'
 import { bytesOf, type LayerSpec } from './layer-spec.ts'
@@ -8,11 +9,15 @@ export interface MadeLayer extends BuiltLayer {
   readonly cached: boolean
 }
 
+/** Layers in the making at once: enough to keep disk and processors busy; each packs up to three frames of 4 MiB. */
+const atOnce = 3
+
 /** Makes layers for all platforms of one build: what two of them share is made once, what an earlier build made never again. */
 export class LayerMaker {
   readonly #store: Store
   readonly #options: LayerOptions
   readonly #underWay = new Map<string, Promise<MadeLayer>>()
+  readonly #gate = new Gate(atOnce)
 
   constructor(store: Store, options: LayerOptions) {
     this.#store = store
@@ -32,6 +37,11 @@ export class LayerMaker {
   async #makeOrRecall(key: string, spec: LayerSpec, ctx: Context): Promise<MadeLayer> {
     const known = spec.isFresh === true ? undefined : await recallLayer(this.#store, key, ctx)
     if (known !== undefined && (await this.#stillHolds(known, key, spec, ctx))) return { ...known, cached: true }
+    return await this.#gate.run(() => this.#makeAnew(key, spec, ctx))
+  }
+
+  async #makeAnew(key: string, spec: LayerSpec, ctx: Context): Promise<MadeLayer> {
+    ctx.signal.throwIfAborted()
     return await withTask(ctx, `layer ${spec.createdBy.slice(0, 60)}`, async task => {
       const total = bytesOf(spec)
       const layer = await makeLayer(this.#store, spec, this.#options, ctx, bytes =>

@@ -41,7 +41,7 @@ export function imageSteps(node: PlannedNode, cluster: Cluster): readonly Deploy
     {
       id: `images/${node.host}`,
       host: node.host,
-      sentence: `import the collected container images, ${blobs} blobs, and pin them`,
+      sentence: `import the collected container images, ${blobs} blobs, and pin them; restarts k3s where its own are gone`,
       do: [
         {
           op: 'installer',
