@@ -54,27 +54,25 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   const act: Act = async (command, action) => {
     outcome.code = await runSession(terminal, command.optsWithGlobals<GlobalOptions>(), action)
   }
-  addImageCommands(program, act)
-  addIndexCommands(program, act)
-  addTransferCommands(program, act)
-  addArchiveCommands(program, act)
-  addLoginCommands(program, act)
-  addRegistryCommands(program, act)
-  addBuildCommands(program, act)
-  addKubefileCommands(program, act)
-  addServeCommand(program, act)
-  addStoreCommands(program, act)
-  addDeployCommands(program, act)
-  addClusterfileCommands(program, act)
-  addDoctorCommand(program, act)
-  addWorkloadCommands(program, act)
-  addProveCommands(program, act)
-  addClusterCommands(program, act)
-  addViewCommands(program, act)
-  addDeleteCommand(program, act)
+  for (const [heading, groups] of chapters) {
+    program.commandsGroup(heading)
+    for (const add of groups) add(program, act)
+  }
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)
   return program
 }
+
+/** The help's chapters, in the order in which a cluster comes to be. */
+const chapters: readonly (readonly [heading: string, groups: readonly ((program: Command, act: Act) => void)[]])[] = [
+  ['Build:', [addBuildCommands, addKubefileCommands, addDoctorCommand, addIndexCommands]],
+  ['Look inside:', [addWorkloadCommands, addProveCommands]],
+  [
+    'Registries and archives:',
+    [addTransferCommands, addArchiveCommands, addRegistryCommands, addLoginCommands, addServeCommand],
+  ],
+  ['Local store:', [addImageCommands, addStoreCommands]],
+  ['Deploy:', [addDeployCommands, addClusterfileCommands, addClusterCommands, addDeleteCommand, addViewCommands]],
+]
 
 const exitCodeHelp = `\nExit codes:\n${exitCodeMeanings.map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}`).join('\n')}\n`
 
