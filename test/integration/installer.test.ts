@@ -512,7 +512,10 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
       const imported = (): readonly string[] => host.read('/shim/archive-paths').trim().split('\n').toSorted()
       const blob = (digit: string): string => `blobs/sha256/${digit.repeat(64)}`
 
+      const own = 'docker.io/rancher/mirrored-pause:3.6\n'
+
       it('brings what this node lacks, pins it, and changes nothing again', () => {
+        host.write('/shim/own', own)
         host.run(init())
         lay(line(a, '1', '3'), line(b, '2', '4'))
         const run = (): unknown => host.run(['import', '--archive', '/tmp/oci']).answer
@@ -539,6 +542,27 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
         host.write('/shim/labels', `${b} io.cri-containerd.pinned=pinned\n`)
         expect(run()).toMatchObject({ ok: true, changed: true })
         expect(host.read('/shim/labels')).toContain(`${a} io.cri-containerd.pinned=pinned`)
+      })
+
+      it('restarts k3s once where images are gone that it brings itself', () => {
+        host.write('/shim/own', own)
+        host.run(init())
+        lay(line(a, '1', '3'))
+        host.write('/shim/images', '')
+        const restarts = (): number => host.calls().filter(call => call.startsWith('systemctl restart')).length
+        const before = restarts()
+        const run = (): unknown => host.run(['import', '--archive', '/tmp/oci']).answer
+        expect(run()).toMatchObject({ ok: true, changed: true })
+        expect(host.read('/shim/images')).toContain(own)
+        expect(restarts() - before).toBe(1)
+        expect(run()).toMatchObject({ ok: true, changed: false })
+      })
+
+      it('does not wait for ever for what k3s cannot bring', () => {
+        host.run(init())
+        lay(line(a, '1', '3'))
+        const { answer } = host.run(['import', '--archive', '/tmp/oci', '--timeout', '2'])
+        expect(answer).toMatchObject({ ok: false, code: 5, message: expect.stringContaining('still images missing') })
       })
 
       it('refuses a list that leads elsewhere, and a layout without its blobs', () => {
