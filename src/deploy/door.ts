@@ -7,6 +7,9 @@ import { perform, type Tools } from './perform.ts'
 import { holds } from './probe.ts'
 import { pause } from './waiting.ts'
 
+/** How often a finished step is looked at before it counts as failed; a minute in all. */
+const looks = 30
+
 export interface Door extends Tools {
   readonly journal: Pick<Journal, 'write'>
   /** Tells the host what was written about it. */
@@ -95,11 +98,11 @@ async function doAndProve(step: DeployStep, host: Host, door: Door, ctx: Context
   )
 }
 
-/** A cluster that has just changed may be silent for a moment: what does not hold now is looked at a few times more. */
+/** A cluster that has just changed may be silent for a while (a server that leaves has etcd elect a leader): what does not hold now is looked at again. */
 async function isProved(step: DeployStep, host: Host, door: Door, ctx: Context): Promise<boolean> {
   for (let look = 1; ; look++) {
     if (await holds(step.done, host, door, ctx)) return true
-    if (look === 5) return false
+    if (look === looks) return false
     await pause(door.pace.pollMs, ctx)
   }
 }

@@ -78,7 +78,7 @@ describe('applyStep', () => {
   })
 
   it('believes the probe, not the exit code', async () => {
-    const never = Array.from({ length: 5 }, () => ({ on: /look/, answer: no }))
+    const never = Array.from({ length: 30 }, () => ({ on: /look/, answer: no }))
     const script = [{ on: /look/, answer: no }, { on: /look/ }, { on: /exec/ }, ...never]
     const { outcome, events } = await apply(script)
     expect(outcome).toMatchObject({
