@@ -79,7 +79,7 @@ async function askServer(
 ): Promise<FoundCluster> {
   const host = await ends.connect(address, reach.ssh ?? {}, ctx)
   try {
-    const { id, self, members, runtime } = await whoIsThere(host, ctx)
+    const { id, self, members, runtime } = await whoIsThere(host, ends, ctx)
     const record = await readClusterRecord(join(home, id))
     const nodes = members.map(member => ({
       name: member.name,
@@ -106,8 +106,8 @@ interface WhoIsThere {
   readonly runtime: Runtime
 }
 
-async function whoIsThere(host: Host, ctx: Context): Promise<WhoIsThere> {
-  const facts = await gatherFacts(host, ctx)
+async function whoIsThere(host: Host, ends: Ends, ctx: Context): Promise<WhoIsThere> {
+  const facts = await gatherFacts(host, () => ends.now(), ctx)
   const record = readNodeRecord(facts)
   if (record?.cluster === undefined || record.role !== 'server')
     throw new CloudimgError(
