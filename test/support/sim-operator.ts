@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Ends } from '../../src/deploy/ends.ts'
 import { CloudimgError } from '../../src/core/error.ts'
+import { simRepository } from './sim-registry.ts'
 import type { SimWorld } from './sim-world.ts'
 
 /** Whoever deploys in a simulated world: state in memory, where syncing costs nothing, and no waiting. */
@@ -30,6 +31,7 @@ export function simEnds(world: SimWorld): Ends {
       if (host !== undefined && !host.isOff) return Promise.resolve(host)
       return Promise.reject(new CloudimgError('HOST_UNREACHABLE', `reaching "${address.name}": nobody answers`))
     },
+    openRepository: entry => simRepository(world, entry),
     now: () => 0,
     newOp: () => `op-${String(++ops).padStart(6, '0')}`,
     pollMs: 0,

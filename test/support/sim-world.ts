@@ -1,4 +1,5 @@
 import type { SimCluster } from './sim-cluster.ts'
+import type { SimRegistry } from './sim-registry.ts'
 import { SimHost } from './sim-host.ts'
 
 /** What a killed cloudimg sees of the world from then on: nothing. */
@@ -7,9 +8,12 @@ export class Killed extends Error {}
 /** A model of machines, of what the installer does to them, and of the cluster that they make. No clock but the caller's. */
 export class SimWorld {
   readonly hosts = new Map<string, SimHost>()
-  readonly images: readonly string[]
+  /** What every node has, by name. */
+  readonly images: string[]
   /** Undefined before there is one, and after the last of its servers was wiped. */
   cluster: SimCluster | undefined
+  /** The registry of a URL; undefined where nobody answers. */
+  registry: SimRegistry | undefined
   calls = 0
   /** The call at which the operator is killed, and on which side of its effect. */
   killAt: { readonly call: number; readonly side: 'before' | 'after' } | undefined
@@ -18,7 +22,7 @@ export class SimWorld {
   readonly #byNode = new Map<string, SimHost>()
 
   constructor(names: readonly string[], images: readonly string[]) {
-    this.images = images
+    this.images = [...images]
     for (const [index, name] of names.entries()) {
       const host = new SimHost(this, name, index)
       this.hosts.set(name, host)
@@ -31,6 +35,7 @@ export class SimWorld {
     const world = new SimWorld([...this.hosts.keys()], this.images)
     for (const [name, host] of this.hosts) world.hosts.get(name)!.copyFrom(host)
     world.cluster = this.cluster?.clone()
+    world.registry = this.registry?.clone()
     return world
   }
 
@@ -80,6 +85,7 @@ export class SimWorld {
       hosts: [...this.hosts.values()].map(host => host.state()),
       nodes: [...(cluster?.nodes.values() ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1)),
       members: [...(cluster?.members ?? [])].sort(),
+      pushed: this.registry?.contents() ?? [],
     }
   }
 }

@@ -81,7 +81,7 @@ describe('clusterStatus', () => {
       reason: '',
       voter: undefined,
     } as const
-    const fine = { certificateDays: 300, freeBytes: 1e12, clockOffsetSeconds: 0, missingImages: [], drift: [] }
+    const fine = { certificateDays: 300, freeBytes: 1e12, clockOffsetSeconds: 0, missingImages: [], drift: [], registry: undefined, servesImages: undefined }
     expect(troublesOf(member, { ...fine, version: 'v1' })).toEqual([])
     expect(troublesOf(member, { ...fine, version: 'v1', ...more })).toEqual([trouble])
   })
