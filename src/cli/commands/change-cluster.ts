@@ -87,13 +87,14 @@ export interface UpgradeFlags extends ReachFlags, ActionFlags, ChoiceFlags {
   readonly yes?: boolean
   readonly drain?: boolean
   readonly maxUnavailable?: number
+  readonly registryPush?: boolean
   readonly allowStandIn?: boolean
   readonly pull?: boolean
 }
 
 /** `cloudimg upgrade REF`: every node runs the new image. */
 export async function upgrade(session: Session, reference: string, flags: UpgradeFlags): Promise<number> {
-  const { drain, maxUnavailable, allowStandIn } = flags
+  const { drain, maxUnavailable, allowStandIn, registryPush } = flags
   const options: UpgradeRequest = {
     image: await imageOf(session, reference, flags),
     choice: choiceOf(flags),
@@ -102,6 +103,7 @@ export async function upgrade(session: Session, reference: string, flags: Upgrad
       ...(drain === true ? { drain } : {}),
       ...(maxUnavailable === undefined ? {} : { maxUnavailable }),
       ...(allowStandIn === true ? { allowStandIn } : {}),
+      ...(registryPush === true ? { registryPush } : {}),
     },
     ...(await reachOf(session, flags)),
   }
