@@ -51,7 +51,10 @@ export async function declaredOptions(
   return { ssh, options }
 }
 
-function registryFlags({ registry, registryLogin, registryCaFile }: Clusterfile['spec'], directory: string): RegistryFlags {
+function registryFlags(
+  { registry, registryLogin, registryCaFile }: Clusterfile['spec'],
+  directory: string,
+): RegistryFlags {
   const { username, passwordEnv } = registryLogin ?? {}
   return {
     ...(registry === undefined ? {} : { registry }),

@@ -111,7 +111,15 @@ export function commandText({ request, plan }: Pick<Prepared, 'request' | 'plan'
   const nodes = [...plan.nodes].map(({ host, role }) => `${role} ${host}`).sort()
   const leaving = plan.leaving.map(({ host }) => host)
   const { fixes, forgotten, wishes } = request
-  const said = { nodeIps, tlsSans, endpoint, config, registry: registry && [registry.mode, registry.url], fixes, wishes }
+  const said = {
+    nodeIps,
+    tlsSans,
+    endpoint,
+    config,
+    registry: registry && [registry.mode, registry.url],
+    fixes,
+    wishes,
+  }
   return JSON.stringify({ action: plan.action, image: plan.image?.digest, nodes, leaving, forgotten, ...said })
 }
 

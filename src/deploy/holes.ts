@@ -36,7 +36,7 @@ export class Holes {
   /** The content with every hole filled; what nobody has yet is made up now, once. */
   async fill(content: Content, ctx: Context): Promise<string> {
     const parts: string[] = []
-    for (const part of content) parts.push(typeof part === 'string' ? part : await this.#value(part.hole, ctx))
+    for (const part of content) parts.push(typeof part === 'string' ? part : await this.value(part.hole, ctx))
     return parts.join('')
   }
 
@@ -53,11 +53,12 @@ export class Holes {
     return found === undefined ? undefined : this.#keep(name, found)
   }
 
-  async #value(name: string, ctx: Context): Promise<string> {
+  /** As `fill`, of a single hole. */
+  async value(name: string, ctx: Context): Promise<string> {
     const known = await this.#known(name, ctx)
     if (known !== undefined) return known
     const source = this.#source(name)
-    return this.#keep(name, 'derive' in source ? source.derive(await this.#value(source.from, ctx)) : source.make())
+    return this.#keep(name, 'derive' in source ? source.derive(await this.value(source.from, ctx)) : source.make())
   }
 
   #keep(name: string, value: string): string {

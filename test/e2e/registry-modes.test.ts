@@ -109,7 +109,7 @@ async function pullOn(host: LabHost, unit: string): Promise<string> {
   await server.must(`${kubectl} wait --for=condition=Ready pod/web-${host.name} --timeout=120s`, { timeoutMs: 150_000 })
   return await eventually('the pull in the journal', 30_000, async () => {
     const journal = await host.must(`journalctl -o cat --no-pager -u ${unit}`)
-    return /Pulled image .* from (\S+?)"?$/m.exec(journal)?.[1]
+    return [...journal.matchAll(/Pulled image .* from (\S+?)"?$/gm)].at(-1)?.[1]
   })
 }
 
@@ -167,17 +167,20 @@ describe('a managed registry', { timeout: 400_000 }, () => {
   })
 
   it('is gone after a reset', async () => {
-    const placed = '/etc/rancher /etc/systemd/system/cloudimg-registry.service /usr/local/bin/registry /var/lib/cloudimg/*'
+    const placed =
+      '/etc/rancher /etc/systemd/system/cloudimg-registry.service /usr/local/bin/registry /var/lib/cloudimg/*'
     await reset()
-    for (const host of lab.hosts)
-      expect((await host.exec(`ls -d ${placed} 2>/dev/null`)).stdout).toBe('')
+    for (const host of lab.hosts) expect((await host.exec(`ls -d ${placed} 2>/dev/null`)).stdout).toBe('')
   })
 })
 
 describe('a registry with TLS and a login', { timeout: 400_000 }, () => {
   it('is asked before anything is changed, is pushed to where that is asked for, and gives every node its images', async () => {
     const [preflight, run, again] = await commandsAbout('A registry of your own')
-    const refused = await cloudimgFailure(run!.filter(word => word !== '--registry-push'), place())
+    const refused = await cloudimgFailure(
+      run!.filter(word => word !== '--registry-push'),
+      place(),
+    )
     expect(refused).toMatchObject({ exit: 7, code: 'HOST_UNSUITABLE' })
     expect(refused.message).toContain('[registry-images]')
     const wrong = await cloudimgFailure(run!, { ...place(), env: { HUB_PASSWORD: 'wrong' } })

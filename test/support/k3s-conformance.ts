@@ -10,4 +10,13 @@ import { twoServers } from './k3s-conformance/two-servers.ts'
  * What k3s does, as far as the product relies on it: one table for the stand-in and for a real k3s. Chapters and rows build on each
  * other, in this order, on the same hosts.
  */
-export const conformance: readonly Chapter[] = [binary, installer, unknownKeys, oneServer, images, registries, oneAgent, twoServers]
+export const conformance: readonly Chapter[] = [
+  binary,
+  installer,
+  unknownKeys,
+  oneServer,
+  images,
+  registries,
+  oneAgent,
+  twoServers,
+]

@@ -102,14 +102,25 @@ export const redCases: Readonly<Record<string, () => readonly Finding[]>> = {
   role: seen(record({ role: 'agent' })),
   upgrade: seen(record({ digest: `sha256:${'0'.repeat(64)}` })),
   'config-differs': seen(record({}), 'unit-k3s=active enabled', 'k3s-config=disable: "traefik"'),
-  'registry-differs': seen(record({}), 'unit-k3s=active enabled', `k3s-registries=${registries}`, 'k3s-registries=# registry: embedded'),
+  'registry-differs': seen(
+    record({}),
+    'unit-k3s=active enabled',
+    `k3s-registries=${registries}`,
+    'k3s-registries=# registry: embedded',
+  ),
   'registries-file': seen('k3s-registries=mirrors: {}'),
   'registry-version': withRegistry({ mode: 'embedded' }),
   'registry-fallback': withRegistry({ mode: 'embedded' }),
-  'registry-runtime': withRegistry({ mode: 'embedded' }, {}, { config: { server: { 'container-runtime-endpoint': '/run/x.sock' }, agent: {} } }),
+  'registry-runtime': withRegistry(
+    { mode: 'embedded' },
+    {},
+    { config: { server: { 'container-runtime-endpoint': '/run/x.sock' }, agent: {} } },
+  ),
   'registry-program': withRegistry({ mode: 'managed' }),
   'registry-platforms': () =>
-    findingsOf([sampleNode(), sampleNode({ facts: arm }, 2)], { cluster: { ...sampleCluster, registry: { mode: 'managed' } } }),
+    findingsOf([sampleNode(), sampleNode({ facts: arm }, 2)], {
+      cluster: { ...sampleCluster, registry: { mode: 'managed' } },
+    }),
   'registry-push': withRegistry({ mode: 'none' }, { wishes: { registryPush: true } }),
   'registry-silent': answering({ state: 'silent', why: 'connection refused' }),
   'registry-login': answering({ state: 'login', why: 'authentication required' }),

@@ -112,7 +112,11 @@ export class SimHost implements Host {
     const quiet = /^\/(?:run|etc\/rancher\/node\/password|var\/lib\/cloudimg\/(?:lock|journal|was|previous))/
     const files = [...this.files].filter(([path]) => !quiet.test(path)).sort(([a], [b]) => (a < b ? -1 : 1))
     const shown = (path: string, content: Buffer): string =>
-      path.startsWith('/etc/rancher/k3s/registry/') ? 'made for this cluster' : content.length > 10_000 ? digestOfBuffer(content) : hideTokens(content.toString('utf8'))
+      path.startsWith('/etc/rancher/k3s/registry/')
+        ? 'made for this cluster'
+        : content.length > 10_000
+          ? digestOfBuffer(content)
+          : hideTokens(content.toString('utf8'))
     return {
       files: files.map(([path, { content, mode }]) => [path, mode, shown(path, content)]),
       links: [...this.links].filter(([path]) => !quiet.test(path)).sort(byKey),
@@ -323,7 +327,12 @@ export class SimHost implements Host {
             .trimEnd()
             .split('\n')
             .map(line => `k3s-config=${line}`)),
-      ...(registries === undefined ? [] : registries.trimEnd().split('\n').map(line => `k3s-registries=${line}`)),
+      ...(registries === undefined
+        ? []
+        : registries
+            .trimEnd()
+            .split('\n')
+            .map(line => `k3s-registries=${line}`)),
       unit('cloudimg-registry').replace('unit-cloudimg-registry', 'unit-registry'),
       ...(node === undefined ? [] : [`node=${node}`]),
       ...(lock === undefined ? [] : [`lock=${lock}`]),

@@ -209,7 +209,8 @@ function remove(world: SimWorld, host: SimHost): string {
   for (const path of host.files.keys())
     if (/^\/(?:etc\/rancher\/k3s|var\/lib\/rancher|usr\/local\/bin\/k3s|run\/systemd)/.test(path))
       host.files.delete(path)
-  for (const name of ['node', 'node.json', 'applied', 'switching', 'registry.applied']) host.files.delete(`${state}/${name}`)
+  for (const name of ['node', 'node.json', 'applied', 'switching', 'registry.applied'])
+    host.files.delete(`${state}/${name}`)
   const { cluster } = world
   const alive = [...(cluster?.members ?? [])].filter(name => world.hostNamed(name)?.text(data) !== undefined)
   if (alive.length === 0) world.cluster = undefined

@@ -1,4 +1,4 @@
-import { type Digest, isDigest } from '../../src/core/digest.ts'
+import { isDigest } from '../../src/core/digest.ts'
 import { CloudimgError } from '../../src/core/error.ts'
 import type { RegistryEntry } from '../../src/deploy/registry/open-registry.ts'
 import type { Repository } from '../../src/deploy/registry/registry-end.ts'
@@ -46,7 +46,8 @@ export function simRepository(world: SimWorld, { url, repository, credentials }:
       if (registry === undefined) throw new CloudimgError('NETWORK', `contacting "${url}": connection refused`)
       const { login } = registry
       const isIn = shown?.kind === 'basic' && shown.username === login?.username && shown.password === login.password
-      if (login !== undefined && !isIn) throw new CloudimgError('REGISTRY_AUTH', `contacting "${url}": authentication required`)
+      if (login !== undefined && !isIn)
+        throw new CloudimgError('REGISTRY_AUTH', `contacting "${url}": authentication required`)
       return await work(registry.repository(repository))
     })
   }
@@ -59,8 +60,8 @@ export function simRepository(world: SimWorld, { url, repository, credentials }:
     resolve: async (name, ctx) =>
       await enter(async end => {
         if (!isDigest(name)) return await end.resolve(name, ctx)
-        const bytes = end.blobs.get(name as Digest)
-        return bytes && { mediaType: mediaTypes.manifest, digest: name as Digest, size: bytes.length }
+        const bytes = end.blobs.get(name)
+        return bytes && { mediaType: mediaTypes.manifest, digest: name, size: bytes.length }
       }),
   }
 }

@@ -76,7 +76,8 @@ function judgeRegistry({ spec }: Clusterfile, complain: Complain): void {
   }
   const hint = 'write registry: https://HOST too'
   if (registryLogin !== undefined) complain(['spec', 'registryLogin'], 'a login, but no URL of a registry', hint, 'key')
-  if (registryCaFile !== undefined) complain(['spec', 'registryCaFile'], 'an authority, but no URL of a registry', hint, 'key')
+  if (registryCaFile !== undefined)
+    complain(['spec', 'registryCaFile'], 'an authority, but no URL of a registry', hint, 'key')
 }
 
 function judgeConfig({ spec }: Clusterfile, complain: Complain): void {

@@ -87,7 +87,10 @@ export const clusterfileSchema = z.strictObject({
     registryLogin: z
       .strictObject({
         username: z.string().min(1),
-        passwordEnv: z.string().regex(variable, 'no name of a variable').describe('the environment variable that holds the password'),
+        passwordEnv: z
+          .string()
+          .regex(variable, 'no name of a variable')
+          .describe('the environment variable that holds the password'),
       })
       .optional()
       .describe('whom nodes log in as, where the registry is a URL'),

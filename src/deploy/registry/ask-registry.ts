@@ -27,7 +27,12 @@ export async function askRegistry(
   ctx: Context,
 ): Promise<RegistryAnswer> {
   ctx.events({ kind: 'phase', title: 'Registry' })
-  const reached = await onHosts(hosts, concurrency, ({ name }) => name, host => canReach(host, url, ctx))
+  const reached = await onHosts(
+    hosts,
+    concurrency,
+    ({ name }) => name,
+    host => canReach(host, url, ctx),
+  )
   const unreaching = hosts.filter((_, index) => reached[index] === false).map(({ name }) => name)
   const known = { collisions: end.collisions(), unreaching }
   try {

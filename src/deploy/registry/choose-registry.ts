@@ -34,12 +34,18 @@ export function parseRegistry(text: string): Pick<RegistryChoice, 'mode' | 'url'
   }
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || !['http:', 'https:'].includes(url.protocol))
-    return fail(`"${text.replace(/\/\/[^/]*@/, '//…@')}" is no registry`, 'say none, embedded, managed, or https://HOST[:PORT][/PREFIX]')
+    return fail(
+      `"${text.replace(/\/\/[^/]*@/, '//…@')}" is no registry`,
+      'say none, embedded, managed, or https://HOST[:PORT][/PREFIX]',
+    )
   if (url.username !== '' || url.password !== '')
     return fail('its URL holds credentials', 'say --registry-username NAME and --registry-password-env VARIABLE')
   if (url.search !== '' || url.hash !== '') return fail(`"${text}" has more than a path`, 'leave out what follows it')
   const prefix = url.pathname.replaceAll(/^\/+|\/+$/g, '')
   if (prefix !== '' && !/^[a-z0-9]+(?:[._/-]+[a-z0-9]+)*$/.test(prefix))
-    return fail(`"${prefix}" cannot begin the name of a repository`, 'use lower-case letters, digits, and . _ - / between them')
+    return fail(
+      `"${prefix}" cannot begin the name of a repository`,
+      'use lower-case letters, digits, and . _ - / between them',
+    )
   return { mode: 'url', url: `${url.protocol}//${url.host}${prefix === '' ? '' : `/${prefix}`}` }
 }

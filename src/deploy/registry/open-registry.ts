@@ -4,7 +4,6 @@ import { systemCredentials } from '../../oci/remote/credentials.ts'
 import { remoteRepository } from '../../oci/remote/registry.ts'
 import { splitRegistryUrl } from '../../runtime/registry-url.ts'
 import type { Cluster } from '../../runtime/runtime.ts'
-import { hole } from '../../runtime/step.ts'
 import type { Holes } from '../holes.ts'
 import type { Rootfs } from '../rootfs.ts'
 import { RegistryEnd, type Repository } from './registry-end.ts'
@@ -40,20 +39,19 @@ export function registryEnd(
 ): RegistryEnd | undefined {
   if (registry.mode !== 'url') return undefined
   const { url, username, hasAuthority } = registry
-  const valueOf = async (name: string, ctx: Context): Promise<string> => await holes.fill([hole(name)], ctx)
   let nodes: Credentials | undefined
   const asNode = async (ctx: Context): Promise<Credentials> =>
     (nodes ??=
       username === undefined
         ? { ...anonymous }
-        : only({ kind: 'basic', username, password: unescaped(await valueOf('registry-password', ctx)) }))
+        : only({ kind: 'basic', username, password: unescaped(await holes.value('registry-password', ctx)) }))
   return new RegistryEnd({
     url,
     rootfs,
     open: async (repository, as, ctx) => {
       const own = await asNode(ctx)
       const credentials = as === 'node' ? own : firstOf(systemCredentials(), own)
-      const authority = hasAuthority ? await valueOf('registry-ca', ctx) : undefined
+      const authority = hasAuthority ? await holes.value('registry-ca', ctx) : undefined
       return open({ url, repository, credentials, authority })
     },
   })

@@ -19,7 +19,9 @@ export function pullsImages({ mode }: Registry, role: Role, collected: readonly 
 
 /** Names by the digest of an index. */
 export function unservable(collected: readonly CollectedImage[]): readonly string[] {
-  return collected.filter(({ name, digest }) => (parseReference(name).digest ?? digest) !== digest).map(({ name }) => name)
+  return collected
+    .filter(({ name, digest }) => (parseReference(name).digest ?? digest) !== digest)
+    .map(({ name }) => name)
 }
 
 /** Pure: nodes that pull are not sent what they would pull. */

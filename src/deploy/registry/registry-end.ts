@@ -149,7 +149,10 @@ async function layoutSource(tree: readonly RootfsFile[], ctx: Context): Promise<
   }
 }
 
-async function* cut(body: Readable, range: { readonly offset: number; readonly length?: number }): AsyncGenerator<Buffer> {
+async function* cut(
+  body: Readable,
+  range: { readonly offset: number; readonly length?: number },
+): AsyncGenerator<Buffer> {
   let at = 0
   const end = range.length === undefined ? Infinity : range.offset + range.length
   for await (const chunk of body as AsyncIterable<Buffer>) {

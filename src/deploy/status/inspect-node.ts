@@ -52,7 +52,8 @@ export async function inspectNode(
     clockOffsetSeconds: facts.clockOffsetSeconds,
     missingImages: isRunning(facts) ? missingImages(pulls ? ownImages : images, await runtime.images(host, ctx)) : [],
     registry,
-    servesImages: registry?.mode === 'managed' && role === 'server' ? facts.k3s.registryUnit.active === 'active' : undefined,
+    servesImages:
+      registry?.mode === 'managed' && role === 'server' ? facts.k3s.registryUnit.active === 'active' : undefined,
     drift: stdout.split('\n').filter(path => path !== ''),
   }
 }

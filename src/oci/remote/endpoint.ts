@@ -41,7 +41,12 @@ export function apiHost(registry: string): string {
  */
 export async function findEndpoint(
   registry: string,
-  options: { readonly insecure: boolean; readonly certificates: readonly string[]; readonly authority?: string; readonly stallMs?: number },
+  options: {
+    readonly insecure: boolean
+    readonly certificates: readonly string[]
+    readonly authority?: string
+    readonly stallMs?: number
+  },
   ctx: Context,
 ): Promise<Endpoint> {
   const host = apiHost(registry)

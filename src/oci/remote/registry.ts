@@ -58,7 +58,14 @@ export function registryClient(registry: string, options: RemoteOptions): Regist
   const known = clients.get(credentials) ?? new Map<string, RegistryClient>()
   clients.set(credentials, known)
   const key = JSON.stringify([registry, insecure, certificates, retry, stallMs, authority])
-  const settings = { credentials, insecure, certificates, retry, ...(stallMs === undefined ? {} : { stallMs }), ...(authority && { authority }) }
+  const settings = {
+    credentials,
+    insecure,
+    certificates,
+    retry,
+    ...(stallMs === undefined ? {} : { stallMs }),
+    ...(authority && { authority }),
+  }
   const client = known.get(key) ?? new RegistryClient(registry, settings)
   known.set(key, client)
   return client

@@ -51,7 +51,11 @@ function judgeStranger({ facts }: PlannedNode, { registry }: Cluster): Judged {
 
 function judgeProgram(node: PlannedNode, { registry }: Cluster): Judged {
   if (registry.mode !== 'managed' || node.role !== 'server') return undefined
-  const lack = hasRegistryProgram(node) ? (hasServedImages(node) ? undefined : 'no collected images') : 'no bin/registry'
+  const lack = hasRegistryProgram(node)
+    ? hasServedImages(node)
+      ? undefined
+      : 'no collected images'
+    : 'no bin/registry'
   if (lack === undefined) return undefined
   return {
     id: 'registry-program',
@@ -98,7 +102,8 @@ function isInstalled({ facts }: PlannedNode): boolean {
 }
 
 function isSame(a: Registry, b: Registry): boolean {
-  return JSON.stringify(Object.entries(a).sort()) === JSON.stringify(Object.entries(b).sort())
+  if (a.mode !== 'url' || b.mode !== 'url') return a.mode === b.mode
+  return a.url === b.url && a.username === b.username && a.hasAuthority === b.hasAuthority
 }
 
 function nameOf(registry: Registry): string {

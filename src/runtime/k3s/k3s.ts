@@ -29,7 +29,11 @@ export const k3s: Runtime = {
   holes: (server, cluster, given = {}) => [
     secretOf(server, 'token', randomToken),
     secretOf(server, 'agent-token', randomToken),
-    secretOf(server, 'datastore-endpoint', () => given['datastore-endpoint'] ?? refuseValue(server, 'datastore-endpoint')),
+    secretOf(
+      server,
+      'datastore-endpoint',
+      () => given['datastore-endpoint'] ?? refuseValue(server, 'datastore-endpoint'),
+    ),
     ...registryHoles(server, cluster, given),
   ],
   install: installSteps,
@@ -82,4 +86,3 @@ function refuseValue(server: PlannedNode, what: string): never {
 function randomToken(): string {
   return randomBytes(32).toString('hex')
 }
-

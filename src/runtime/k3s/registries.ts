@@ -30,7 +30,12 @@ export function readRegistries(registries: string | undefined): Registry | undef
   if (url === undefined) return undefined
   const username = /^ {6}username: (".*")$/m.exec(registries)?.[1]
   const hasAuthority = registries.includes('\n      ca_file: ')
-  return { mode: 'url', url, hasAuthority, ...(username === undefined ? {} : { username: JSON.parse(username) as string }) }
+  return {
+    mode: 'url',
+    url,
+    hasAuthority,
+    ...(username === undefined ? {} : { username: JSON.parse(username) as string }),
+  }
 }
 
 /** As facts show it. */
@@ -55,7 +60,9 @@ export function managedHost(address: string): string {
 
 /** The servers that a node asks: those that it was told, while they are servers; itself first. */
 export function managedServers(node: PlannedNode, { servers }: Cluster): readonly string[] {
-  const told = [...(node.facts.k3s.registries ?? '').matchAll(/https:\/\/\[?([^/\]"]+?)\]?:5443\//g)].map(([, address]) => address!)
+  const told = [...(node.facts.k3s.registries ?? '').matchAll(/https:\/\/\[?([^/\]"]+?)\]?:5443\//g)].map(
+    ([, address]) => address!,
+  )
   const kept = [...new Set(told)].filter(address => servers.includes(address))
   const known = kept.length === 0 ? servers : kept
   return [...known.filter(address => address === node.address), ...known.filter(address => address !== node.address)]
@@ -108,6 +115,8 @@ function text(value: string): string {
 function merged(content: Content): Content {
   return content.reduce<Content>((parts, part) => {
     const last = parts.at(-1)
-    return typeof last === 'string' && typeof part === 'string' ? [...parts.slice(0, -1), last + part] : [...parts, part]
+    return typeof last === 'string' && typeof part === 'string'
+      ? [...parts.slice(0, -1), last + part]
+      : [...parts, part]
   }, [])
 }

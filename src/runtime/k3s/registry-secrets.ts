@@ -22,7 +22,11 @@ export function findSeed(text: string): string | undefined {
 
 /** What nodes trust and show, and what each server answers with. */
 export function managedHoles(server: PlannedNode, { servers }: Cluster): readonly HoleSource[] {
-  const derived = (hole: string, derive: (seed: string) => string): HoleSource => ({ hole, from: 'registry-seed', derive })
+  const derived = (hole: string, derive: (seed: string) => string): HoleSource => ({
+    hole,
+    from: 'registry-seed',
+    derive,
+  })
   return [
     { hole: 'registry-seed', host: server.host, path: registryPaths.seed, find: findSeed, make: makeSeed },
     derived('registry-ca', authority),

@@ -73,4 +73,3 @@ export function hasRegistryProgram(node: PlannedNode): boolean {
 export function hasServedImages(node: PlannedNode): boolean {
   return node.rootfs.files.has(list)
 }
-

@@ -22,9 +22,7 @@ export function issue(asked: CertificateRequest, issuer?: KeyPair & { readonly c
     notBefore: new Date(now),
     notAfter: new Date(now + days * day),
     key: privateKey,
-    ...(issuer === undefined
-      ? {}
-      : { issuer: { commonName: issuer.commonName, key: createPrivateKey(issuer.key) } }),
+    ...(issuer === undefined ? {} : { issuer: { commonName: issuer.commonName, key: createPrivateKey(issuer.key) } }),
   })
   return { certificate, key: privateKey.export({ type: 'sec1', format: 'pem' }).toString() }
 }

@@ -47,7 +47,8 @@ export async function pullImage(name: string): Promise<void> {
       log('info', `trying next host: ${failure}`)
     }
   }
-  if (mirror?.fallsBack !== false) failure = `failed to pull and unpack image "${name}": dial tcp: lookup ${registry}: Try again`
+  if (mirror?.fallsBack !== false)
+    failure = `failed to pull and unpack image "${name}": dial tcp: lookup ${registry}: Try again`
   throw new Error(failure)
 }
 
@@ -65,10 +66,12 @@ async function pullFrom(endpoint: Endpoint, path: string, ref: string, name: str
   const index = JSON.parse(top.body.toString()) as Manifest
   const arch = process.arch === 'x64' ? 'amd64' : process.arch
   const chosen = index.manifests?.find(({ platform }) => platform?.os === 'linux' && platform.architecture === arch)
-  if (index.manifests !== undefined && chosen === undefined) throw new Error('no match for platform in manifest: not found')
+  if (index.manifests !== undefined && chosen === undefined)
+    throw new Error('no match for platform in manifest: not found')
   const fetched = async ({ digest, size }: Descriptor, kind: 'manifests' | 'blobs'): Promise<Buffer> => {
     const { body } = await get(`${kind}/${digest}`)
-    if (digestOf(body) !== digest || body.length !== size) throw new Error(`failed commit on ref: unexpected digest of ${digest}`)
+    if (digestOf(body) !== digest || body.length !== size)
+      throw new Error(`failed commit on ref: unexpected digest of ${digest}`)
     return body
   }
   let manifest = index
@@ -106,7 +109,9 @@ async function call(url: string, { config: { auth, tls } }: Endpoint): Promise<A
     timeout: 5000,
     agent: false,
     ...(tls?.ca_file === undefined ? {} : { ca: readFileSync(tls.ca_file) }),
-    ...(tls?.cert_file === undefined ? {} : { cert: readFileSync(tls.cert_file), key: readFileSync(tls.key_file ?? '') }),
+    ...(tls?.cert_file === undefined
+      ? {}
+      : { cert: readFileSync(tls.cert_file), key: readFileSync(tls.key_file ?? '') }),
     ...(tls?.insecure_skip_verify === true ? { rejectUnauthorized: false } : {}),
   }
   return await new Promise((resolve, reject) => {

@@ -127,7 +127,9 @@ function hostsText(registry: string, { endpoints, rewrite, fallsBack }: Mirror):
       `[host."${base}"]`,
       '  capabilities = ["pull", "resolve"]',
       ...(tls?.ca_file === undefined ? [] : [`  ca = [${JSON.stringify(tls.ca_file)}]`]),
-      ...(tls?.cert_file === undefined ? [] : [`  client = [[${JSON.stringify(tls.cert_file)}, ${JSON.stringify(tls.key_file)}]]`]),
+      ...(tls?.cert_file === undefined
+        ? []
+        : [`  client = [[${JSON.stringify(tls.cert_file)}, ${JSON.stringify(tls.key_file)}]]`]),
       ...(tls?.insecure_skip_verify === true ? ['  skip_verify = true'] : []),
       ...(base.endsWith('/v2') ? [] : ['  override_path = true']),
       ...(rules.length === 0 ? [] : [`  [host."${base}".rewrite]`]),

@@ -44,7 +44,10 @@ async function run(registry: RegistryChoice | undefined, more: Partial<RunOption
   return await runCluster(optionsOf(registry, more), testContext(), operator.ends)
 }
 
-async function findings(registry: RegistryChoice | undefined, more: Partial<RunOptions> = {}): Promise<readonly string[]> {
+async function findings(
+  registry: RegistryChoice | undefined,
+  more: Partial<RunOptions> = {},
+): Promise<readonly string[]> {
   const { plan } = await planCluster(optionsOf(registry, more), testContext(), operator.ends)
   return plan.findings.map(({ id }) => id)
 }
@@ -88,7 +91,8 @@ describe('a managed registry', () => {
     expect(client.size).toBe(1)
     expect(new Set(servers.map(server => text(server, `${keys}/server.crt`))).size).toBe(3)
     for (const name of names.slice(0, 4))
-      for (const [path, { mode }] of world.hosts.get(name)!.files) if (path.startsWith(keys)) expect([path, mode]).toEqual([path, 0o600])
+      for (const [path, { mode }] of world.hosts.get(name)!.files)
+        if (path.startsWith(keys)) expect([path, mode]).toEqual([path, 0o600])
     const secret = seed!.trim().slice(11)
     for (const file of await readdir(operator.stateHome, { recursive: true, withFileTypes: true }))
       if (file.isFile()) expect(await readFile(join(file.parentPath, file.name), 'utf8')).not.toContain(secret)
@@ -99,7 +103,8 @@ describe('a managed registry', () => {
     const hosts = { servers: [], agents: ['10.0.0.5'] }
     const choice = { server: '10.0.0.2' }
     await joinHosts({ image, choice, hosts, ...reach() }, testContext(), operator.ends)
-    for (const server of servers) expect(text('10.0.0.5', registries)).toContain(`"https://${server}:5443/v2/docker.io"`)
+    for (const server of servers)
+      expect(text('10.0.0.5', registries)).toContain(`"https://${server}:5443/v2/docker.io"`)
     expect(text('10.0.0.5', `${keys}/client.key`)).toBe(text('10.0.0.4', `${keys}/client.key`))
     await deleteHosts({ choice, hosts: ['10.0.0.1'], ...reach() }, testContext(), operator.ends)
     expect(world.hosts.get('10.0.0.1')!.units.has('cloudimg-registry')).toBe(false)
@@ -116,7 +121,10 @@ describe('a managed registry', () => {
   it('serves what an upgrade brings, and nodes ask for the new names', async () => {
     await run(managed)
     const metadata = { version: 'v1.31.5+k3s1' }
-    const next = sampleServedImage({ files: { 'bin/k3s': 'k3s v1.31.5+k3s1' }, metadata }, [...servedNames, 'quay.io/new/thing:1'])
+    const next = sampleServedImage({ files: { 'bin/k3s': 'k3s v1.31.5+k3s1' }, metadata }, [
+      ...servedNames,
+      'quay.io/new/thing:1',
+    ])
     world.images.push('quay.io/new/thing:1')
     await upgradeCluster({ image: next, choice: {}, ...reach() }, testContext(), operator.ends)
     for (const name of names.slice(0, 4)) expect(text(name, registries)).toContain('"quay.io":')
@@ -132,7 +140,9 @@ describe('a managed registry', () => {
     expect(await status()).toMatchObject({ ok: true, registry: { mode: 'managed' } })
     world.hosts.get('10.0.0.3')!.units.get('cloudimg-registry')!.active = false
     const { nodes } = await status()
-    expect(nodes.flatMap(({ troubles }) => troubles)).toEqual(['its registry does not run: journalctl -u cloudimg-registry'])
+    expect(nodes.flatMap(({ troubles }) => troubles)).toEqual([
+      'its registry does not run: journalctl -u cloudimg-registry',
+    ])
   })
 
   it('is gone after a reset', async () => {
@@ -199,7 +209,10 @@ describe('the registry of a URL', () => {
     expect(await findings(url)).toEqual(['registry-images'])
     expect(world.registry!.contents()).toEqual([])
     expect(await run(url, push)).toMatchObject({ changed: true })
-    expect(world.registry!.contents().map(line => line.split(' ')[0])).toEqual(['mirror/library/web:1', 'mirror/team/api:2'])
+    expect(world.registry!.contents().map(line => line.split(' ')[0])).toEqual([
+      'mirror/library/web:1',
+      'mirror/team/api:2',
+    ])
     expect(await findings(url)).toEqual([])
     expect(await run(undefined, push)).toMatchObject({ changed: false })
   })
@@ -241,6 +254,15 @@ describe('the registry of a URL', () => {
     world.registry = undefined
     expect(await findings(url, push)).toEqual(expect.arrayContaining(['registry-silent', 'registry-reach']))
   })
+})
+
+it.each([
+  ['managed', '10.0.0.1', '1543'],
+  ['embedded', '10.0.0.4', '1389'],
+] as const)('the %s registry needs its port at %s', async (mode, host, port) => {
+  world.hosts.get(host)!.extraFacts = [`tcp=00000000:${port}`]
+  expect(await findings({ mode })).toEqual(['ports'])
+  expect(await findings({ mode: 'none' })).toEqual([])
 })
 
 it('another mode than the URL has nothing to push to', async () => {

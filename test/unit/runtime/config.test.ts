@@ -99,4 +99,3 @@ it.each([
   ['10.0.0.1', 'https://10.0.0.1:6443'],
   ['fd00::1', 'https://[fd00::1]:6443'],
 ])('apiUrl of %s', (address, url) => expect(apiUrl(address)).toBe(url))
-
