@@ -1,3 +1,4 @@
+import { SimClock } from './sim-clock.ts'
 import type { SimCluster } from './sim-cluster.ts'
 import type { SimRegistry } from './sim-registry.ts'
 import { SimHost } from './sim-host.ts'
@@ -5,8 +6,9 @@ import { SimHost } from './sim-host.ts'
 /** What a killed cloudimg sees of the world from then on: nothing. */
 export class Killed extends Error {}
 
-/** A model of machines, of what the installer does to them, and of the cluster that they make. No clock but the caller's. */
+/** A model of machines, of what the installer does to them, and of the cluster that they make. */
 export class SimWorld {
+  readonly clock = new SimClock()
   readonly hosts = new Map<string, SimHost>()
   /** What every node has, by name. */
   readonly images: string[]

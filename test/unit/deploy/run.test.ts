@@ -9,6 +9,7 @@ import type { Ends } from '../../../src/deploy/ends.ts'
 import { parseJournal } from '../../../src/deploy/journal.ts'
 import type { RunOptions } from '../../../src/deploy/options.ts'
 import { archive, sampleClusterImage, sampleImages } from '../../support/sample-cluster-image.ts'
+import { simPace } from '../../support/sim-clock.ts'
 import { simRepository } from '../../support/sim-registry.ts'
 import { SimWorld, tokenOf } from '../../support/sim-world.ts'
 import { testContext } from '../../support/test-context.ts'
@@ -31,10 +32,8 @@ function endsOf(world: SimWorld): Ends {
   return {
     connect: address => Promise.resolve(world.hosts.get(address.name)!),
     openRepository: entry => simRepository(world, entry),
-    now: () => 0,
+    ...simPace(world.clock),
     newOp: () => `op-${op++}-${readdirSync(home, { recursive: true }).length}`,
-    pollMs: 0,
-    settling: 0,
   }
 }
 
