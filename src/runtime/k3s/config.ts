@@ -38,12 +38,16 @@ function serverKeys(node: PlannedNode, cluster: Cluster, via: PlannedNode | unde
 }
 
 /** Among the user's own keys, so that a server that has them and one that is given them have the same text. */
-function registryKeys({ role }: PlannedNode, { registry, hasFeature }: Cluster): ConfigMap {
+function registryKeys({ role, facts }: PlannedNode, { registry, hasFeature }: Cluster): ConfigMap {
   if (registry.mode === 'none') return {}
+  const { config } = facts.k3s
+  // What a node has stays: a version that knows more keys than the one it was made with is no reason for a restart.
+  const isGiven = (key: string): boolean =>
+    hasFeature(key) && (config === undefined || facts.cloudimg.node === undefined || config.includes(`\n${key}: `))
   return {
     // Offline, the registry that a name begins with is nobody to ask (facts/k3s.md §5.1).
-    ...(hasFeature('disable-default-registry-endpoint') ? { 'disable-default-registry-endpoint': true } : {}),
-    ...(registry.mode === 'embedded' && role === 'server' && hasFeature('embedded-registry')
+    ...(isGiven('disable-default-registry-endpoint') ? { 'disable-default-registry-endpoint': true } : {}),
+    ...(registry.mode === 'embedded' && role === 'server' && isGiven('embedded-registry')
       ? { 'embedded-registry': true }
       : {}),
   }

@@ -43,8 +43,9 @@ export function hidePasswords(registries: string): string {
   return registries.replaceAll(/^( *password):.*$/gm, '$1: (hidden)')
 }
 
-/** As it stands there, in JSON's escapes: that is how the hole of it is filled. */
+/** As it stands there, in JSON's escapes: that is how the hole of it is filled. What others wrote is none of ours. */
 export function findPassword(registries: string): string | undefined {
+  if (readRegistries(registries)?.mode !== 'url') return undefined
   return /^ {6}password: "((?:[^"\\]|\\.)*)"$/m.exec(registries)?.[1]
 }
 

@@ -152,6 +152,7 @@ describe('registries.yaml', () => {
     const escaped = JSON.stringify(`a"b\\c'd`).slice(1, -1)
     const text = content.map(part => (typeof part === 'string' ? part : escaped)).join('')
     expect(findPassword(text)).toBe(escaped)
+    expect(findPassword(text.slice(1))).toBeUndefined()
     expect(parse(text)).toMatchObject({ configs: { 'hub.example:5000': { auth: { password: `a"b\\c'd` } } } })
     expect(hidePasswords(text)).not.toContain('b\\\\c')
   })
@@ -175,6 +176,15 @@ describe('the configuration of k3s with a registry', () => {
     ['agent', 'embedded', [], []],
   ] as const)('%s, %s, of a version with %j', (role, mode, features, keys) => {
     expect(keysOf(role, mode, features)).toEqual(keys)
+  })
+
+  it('has no key more after an upgrade to a version that knows it', () => {
+    const old = clusterWith({ mode: 'managed' })
+    const lines = printContent(renderConfig(server, old)).trimEnd().split('\n')
+    const facts = sampleFacts(['node={}', ...lines.map(line => `k3s-config=${line}`)])
+    const later = { ...old, hasFeature: () => true }
+    expect(renderConfig({ ...server, facts }, later)).toEqual(renderConfig(server, old))
+    expect(renderConfig(server, later)).not.toEqual(renderConfig(server, old))
   })
 
   it('is the same text whether its keys are the cluster’s or were taken over from a server', () => {
