@@ -15,20 +15,15 @@ export interface RegistryFlags {
 }
 
 export function addRegistryOptions(command: Command): Command {
-  return addPushOption(
-    command
-      .option(
-        '--registry <mode>',
-        'where nodes ask for images that they lack: none, embedded, managed, or a URL; what the cluster has unless told (docs/cluster-registry.md)',
-      )
-      .option('--registry-username <name>', 'whom nodes log in as at that URL')
-      .option('--registry-password-env <variable>', 'the environment variable that holds the password')
-      .option('--registry-ca <file>', 'the authority of that URL’s certificate, PEM'),
-  )
-}
-
-export function addPushOption(command: Command): Command {
-  return command.option('--registry-push', 'push images of the bundle that the registry of the URL lacks')
+  return command
+    .option(
+      '--registry <mode>',
+      'where nodes ask for images that they lack: none, embedded, managed, or a URL; what the cluster has unless told (docs/cluster-registry.md)',
+    )
+    .option('--registry-username <name>', 'whom nodes log in as at that URL')
+    .option('--registry-password-env <variable>', 'the environment variable that holds the password')
+    .option('--registry-ca <file>', 'the authority of that URL’s certificate, PEM')
+    .option('--registry-push', 'push images of the bundle that the registry of the URL lacks')
 }
 
 /** Undefined where nothing was said. @throws USAGE for what does not go together. */

@@ -6,7 +6,7 @@ import { type Ends, realEnds } from '../ends.ts'
 import { judgeQuorum } from '../judges/quorum.ts'
 import { judgeRegistry } from '../judges/registry.ts'
 import { judgeVersions } from '../judges/versions.ts'
-import type { RunOptions } from '../options.ts'
+import type { RegistryChoice, RunOptions } from '../options.ts'
 import { apply } from '../phases/apply.ts'
 import { images } from '../phases/images.ts'
 import { pushImages } from '../phases/push-images.ts'
@@ -28,6 +28,8 @@ export const upgradeAction: Action = {
 
 export interface UpgradeRequest extends Omit<RunOptions, 'hosts' | 'cluster' | 'fixes'> {
   readonly choice: ClusterChoice
+  /** What the cluster has, which is meant unless told; another one is refused. */
+  readonly registry?: RegistryChoice
 }
 
 export async function planUpgrade(options: UpgradeRequest, ctx: Context, ends: Ends = realEnds): Promise<PlanResult> {
@@ -47,7 +49,11 @@ export async function undoUpgrade(options: UpgradeRequest, ctx: Context, ends: E
   return await undoAction(upgradeAction, await requestOf(options, ends, ctx), ends, ctx)
 }
 
-async function requestOf({ choice, ...options }: UpgradeRequest, ends: Ends, ctx: Context): Promise<ActionRequest> {
+async function requestOf(
+  { choice, registry, ...options }: UpgradeRequest,
+  ends: Ends,
+  ctx: Context,
+): Promise<ActionRequest> {
   const { nodes } = await findCluster(choice, options, ends, ctx)
-  return { ...options, inventory: nodes }
+  return { ...options, inventory: nodes, ...(registry && { cluster: { registry } }) }
 }

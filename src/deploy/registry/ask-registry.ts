@@ -26,7 +26,7 @@ export async function askRegistry(
   concurrency: number,
   ctx: Context,
 ): Promise<RegistryAnswer> {
-  ctx.events({ kind: 'phase', title: 'Registry' })
+  ctx.events({ kind: 'phase', title: 'Ask the registry' })
   const reached = await onHosts(
     hosts,
     concurrency,

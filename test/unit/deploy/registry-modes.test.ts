@@ -128,8 +128,14 @@ describe('a managed registry', () => {
     world.images.push('quay.io/new/thing:1')
     await upgradeCluster({ image: next, choice: {}, ...reach() }, testContext(), operator.ends)
     for (const name of names.slice(0, 4)) expect(text(name, registries)).toContain('"quay.io":')
-    expect(await upgradeCluster({ image: next, choice: {}, ...reach() }, testContext(), operator.ends)).toMatchObject({
+    const again = { image: next, choice: {}, ...reach() }
+    expect(await upgradeCluster({ ...again, registry: managed }, testContext(), operator.ends)).toMatchObject({
       changed: false,
+    })
+    const other = { mode: 'embedded' } as const
+    await expect(upgradeCluster({ ...again, registry: other }, testContext(), operator.ends)).rejects.toMatchObject({
+      code: 'HOST_UNSUITABLE',
+      data: { findings: expect.stringContaining('registry-differs') as string },
     })
   })
 
