@@ -9,7 +9,7 @@ import { parseJson } from '../../core/json.ts'
 import { statIfPresent } from '../../io/files.ts'
 import { streamOf } from '../../io/read-file.ts'
 import { tarEnd } from '../../io/tar.ts'
-import { coalesce } from '../layers/make-layer.ts'
+import { coalesce } from '../../io/packer.ts'
 import { type EngineNote, writeEngineNote } from './engine-note.ts'
 import { emulatorEntry, refuseUnknownEmulator } from './emulation.ts'
 import type {

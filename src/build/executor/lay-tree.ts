@@ -5,7 +5,7 @@ import { run } from '../../io/exec.ts'
 import { streamOf } from '../../io/read-file.ts'
 import { encodeHeader, tarEnd, tarPadding } from '../../io/tar.ts'
 import { EntryHeaders } from '../layers/entry-header.ts'
-import { coalesce } from '../layers/make-layer.ts'
+import { coalesce } from '../../io/packer.ts'
 import type { LayerEntry, TreeFile } from '../tree.ts'
 import type { Owners, ReadableTree } from './executor.ts'
 
