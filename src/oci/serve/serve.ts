@@ -1,5 +1,4 @@
-import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createHttpsServer } from 'node:https'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { type AddressInfo, isIPv6 } from 'node:net'
 import type { Context, EventSink } from '../../core/context.ts'
 import { CloudimgError, reasonOf } from '../../core/error.ts'
@@ -54,7 +53,9 @@ export async function serveRegistry(options: ServeOptions): Promise<RunningRegis
   // A push of many gigabytes takes longer than Node's five minutes for a whole request; stalled headers still end.
   const limits = { requestTimeout: 0, keepAliveTimeout: 75_000 }
   const server =
-    options.tls === undefined ? createHttpServer(limits, listener) : tlsServer(options.tls, limits, listener)
+    options.tls === undefined
+      ? (await import('node:http')).createServer(limits, listener)
+      : await tlsServer(options.tls, limits, listener)
   const address = await listen(server, options.host ?? '127.0.0.1', options.port ?? 0)
   const name = isIPv6(address.address) ? `[${address.address}]` : address.address
   const host = `${name}:${address.port}`
@@ -86,13 +87,14 @@ async function drained(server: Server, closed: Promise<void>, graceMs: number): 
   clearInterval(idle)
 }
 
-function tlsServer(
+async function tlsServer(
   tls: { readonly cert: string; readonly key: string },
   limits: { readonly requestTimeout: number; readonly keepAliveTimeout: number },
   listener: (request: IncomingMessage, response: ServerResponse) => void,
-): Server {
+): Promise<Server> {
+  const { createServer } = await import('node:https')
   try {
-    return createHttpsServer({ ...limits, ...tls }, listener)
+    return createServer({ ...limits, ...tls }, listener)
   } catch (error) {
     throw new CloudimgError('USAGE', `serving by TLS: certificate and key cannot be used: ${reasonOf(error)}`, {
       cause: error,
