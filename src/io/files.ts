@@ -33,6 +33,11 @@ export function fileError(doing: string, path: string, error: unknown): Cloudimg
   return new CloudimgError('FILE_ERROR', `${doing} "${path}": ${why}`, { cause: error, data: { path }, ...hint })
 }
 
+/** Whether something could not be written because its file system takes no writes. */
+export function isReadOnlyDisk(error: unknown): error is CloudimgError {
+  return error instanceof CloudimgError && errnoOf(error.cause) === 'EROFS'
+}
+
 /** Runs `work`, turning what Node throws into a FILE_ERROR or DISK_FULL that says what was being done. */
 export async function withFileErrors<T>(doing: string, path: string, work: () => Promise<T>): Promise<T> {
   try {

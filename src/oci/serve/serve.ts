@@ -1,9 +1,10 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { type AddressInfo, isIPv6 } from 'node:net'
-import type { Context, EventSink } from '../../core/context.ts'
+import type { Context, Event, EventSink } from '../../core/context.ts'
 import { CloudimgError, reasonOf } from '../../core/error.ts'
 import { parseReference } from '../../core/reference.ts'
-import { Refusal, sendJson, sendRefusal } from './answer.ts'
+import { isReadOnlyDisk } from '../../io/files.ts'
+import { Refusal, refusalOf, sendJson, sendRefusal } from './answer.ts'
 import { answerBlob } from './blobs.ts'
 import { type Exchange, isHead, refuseMethod } from './exchange.ts'
 import { answerCatalog, answerReferrers, answerTags } from './listings.ts'
@@ -138,8 +139,20 @@ async function answer(request: IncomingMessage, response: ServerResponse, runnin
     }
     await dispatch(exchange, running.uploads)
   } catch (error) {
-    sendRefusal(response, error, request.method === 'HEAD')
+    const refusal = refusalOf(error)
+    if (isOurs(error, refusal) && !request.destroyed) running.ctx.events(complaint(request, refusal))
+    sendRefusal(response, refusal, request.method === 'HEAD')
   }
+}
+
+/** What is wrong here, and not with what the client asked for. */
+function isOurs(error: unknown, { status }: Refusal): boolean {
+  return status >= 500 || isReadOnlyDisk(error)
+}
+
+function complaint({ method, url = '' }: IncomingMessage, { status, message }: Refusal): Event {
+  // Behind the "?" may be what is nobody's business.
+  return { kind: 'warning', code: 'serve-failed', message: `${method} ${url.split('?')[0]}: ${status}: ${message}` }
 }
 
 async function dispatch(exchange: Exchange, uploads: Uploads): Promise<void> {
