@@ -1,6 +1,7 @@
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
 import type { ReadonlyHost } from '../host/host.ts'
+import { daysLeft, leavesOf, parseCertificates } from '../runtime/certificates.ts'
 import { matchesContent, type Probe } from '../runtime/step.ts'
 import type { Holes } from './holes.ts'
 import type { Keep } from './keep.ts'
@@ -41,6 +42,12 @@ export async function holds(probe: Probe, host: ReadonlyHost, sight: Sight, ctx:
     }
     case 'on':
       return await holds(probe.of, hostNamed(sight.hosts, probe.host), sight, ctx)
+    case 'certificates': {
+      const { stdout } = await host.look(probe.argv, ctx)
+      const ends = leavesOf(parseCertificates(stdout)).map(certificate => daysLeft(certificate, Date.now()))
+      if (probe.end === 'before') return ends.some(days => days < probe.days)
+      return ends.length > 0 && ends.every(days => days >= probe.days)
+    }
     case 'kept':
       return (await sight.keep?.has(probe.name)) ?? false
   }

@@ -27,7 +27,7 @@ export interface NodeRootfs {
   readonly directory: string
   readonly digest: Digest
   /** Regular files by path in the rootfs. */
-  readonly files: ReadonlyMap<string, { readonly digest: Digest; readonly size: number }>
+  readonly files: ReadonlyMap<string, { readonly digest: Digest }>
 }
 
 export type ConfigValue = string | number | boolean | readonly (string | number)[]
@@ -65,6 +65,21 @@ export interface Certificate {
   readonly path: string
   /** Milliseconds since 1970. */
   readonly endsAt: number
+  /** It signs others. */
+  readonly isAuthority: boolean
+}
+
+/** What a version of a runtime does about its certificates. */
+export interface Renewal {
+  /** A start renews those that end within so many days. */
+  readonly windowDays: number
+  /** New ones can be had whatever time is left. */
+  readonly canRotate: boolean
+}
+
+export interface RenewOptions {
+  /** All are made anew, whatever time they have left. */
+  readonly rotate: boolean
 }
 
 /** What the scheduler goes by. */
@@ -120,8 +135,19 @@ export interface Runtime {
   install(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   init(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   join(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
+  /** Pure. */
+  renewal(version: string | undefined): Renewal
+  /** New certificates for a node that is up, or was: `servers` are all of them. Authorities stay as they are. */
+  renew(
+    node: PlannedNode,
+    cluster: Cluster,
+    servers: readonly [PlannedNode, ...PlannedNode[]],
+    options: RenewOptions,
+  ): readonly DeployStep[]
   /** Gives a node that is up the container images of its rootfs. */
   importImages(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
+  /** Gives a node of a running cluster those that it lacks, its runtime's own included. `via`: a server that runs. */
+  healImages(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
   /** `via`: a server that runs; kubectl is asked there. */
   upgrade(node: PlannedNode, cluster: Cluster, via: PlannedNode, options: UpgradeOptions): readonly DeployStep[]
   /** A node leaves the cluster, and k3s its machine. */
@@ -156,7 +182,7 @@ export interface Runtime {
   nodes(server: ReadonlyHost, ctx: Context): Promise<readonly Member[]>
   /** The names of the images that a node has: tags and digests, in full. */
   images(node: ReadonlyHost, ctx: Context): Promise<readonly string[]>
-  /** The node's own certificates, without authorities. */
+  /** The node's certificates, authorities included. */
   certificates(node: ReadonlyHost, ctx: Context): Promise<readonly Certificate[]>
   /** A kubeconfig that works from elsewhere. */
   kubeconfig(server: ReadonlyHost, address: string, ctx: Context): Promise<string>

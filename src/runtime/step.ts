@@ -72,6 +72,16 @@ export type Probe =
   | { readonly probe: 'any'; readonly of: readonly Probe[] }
   /** Looked at from another host: whether a node is Ready is for a server to tell. */
   | { readonly probe: 'on'; readonly host: string; readonly of: Probe }
+  /**
+   * Of the certificates that the command prints, authorities apart: there are some, and all `end` later than in so many days; or any
+   * one ends before.
+   */
+  | {
+      readonly probe: 'certificates'
+      readonly argv: readonly string[]
+      readonly end: 'after' | 'before'
+      readonly days: number
+    }
   /** What `fetch` keeps is there. */
   | { readonly probe: 'kept'; readonly name: string }
 

@@ -7,8 +7,9 @@ import { CloudimgError } from '../../src/core/error.ts'
 import type { FileState, Host, UploadFile } from '../../src/host/host.ts'
 import type { ExecResult } from '../../src/host/shell.ts'
 import { readTar } from '../../src/io/tar.ts'
+import { certificatePath, certificateTexts, namesIn } from './sim-care.ts'
 import { simKubectl } from './sim-cluster.ts'
-import { option, report, simVerb } from './sim-installer.ts'
+import { option, report, simRestart, simVerb } from './sim-installer.ts'
 import type { SimWorld } from './sim-world.ts'
 
 export const configPath = '/etc/rancher/k3s/config.yaml'
@@ -56,7 +57,9 @@ export class SimHost implements Host {
   /** Whatever k3s is switched to, its node is never Ready. */
   isBroken = false
   isOff = false
-  /** What its certificates and changed files are, as the product's scripts print them. */
+  /** Names of images that its containerd has lost. */
+  readonly lost = new Set<string>()
+  /** Further certificates, and changed files, as the product's scripts print them. */
   certificates = ''
   drift: readonly string[] = []
   /** Further lines of facts; a later line of the same key does not overrule. */
@@ -98,6 +101,7 @@ export class SimHost implements Host {
     this.defaultRoute = other.defaultRoute
     this.isBroken = other.isBroken
     this.isOff = other.isOff
+    for (const name of other.lost) this.lost.add(name)
   }
 
   /** Another disk, the same name and address. */
@@ -116,6 +120,7 @@ export class SimHost implements Host {
       links: [...this.links].filter(([path]) => !quiet.test(path)).sort(byKey),
       units: [...this.units].sort(byKey),
       defaultRoute: this.defaultRoute,
+      lost: [...this.lost].sort(),
     }
   }
 
@@ -246,7 +251,11 @@ export class SimHost implements Host {
       case 'host-clean':
         return yes(!['node', 'owned', 'rootfs'].some(left => this.#exists(`/var/lib/cloudimg/${left}`)))
       case 'certificates':
-        return ok(this.certificates)
+        return ok(certificateTexts(this))
+      case 'images-present': {
+        const runs = ['k3s', 'k3s-agent'].some(name => this.runs(name))
+        return yes(runs && !args.some(path => namesIn(this, path).some(image => this.lost.has(image))))
+      }
       case 'drift':
         return ok(this.drift.map(path => `${path}\n`).join(''))
       case 'node-away':
@@ -278,7 +287,8 @@ export class SimHost implements Host {
 
   #k3s([kind, ...args]: readonly string[]): ExecResult {
     if (kind === 'kubectl') return simKubectl(this.#world, this, args)
-    return ok(JSON.stringify({ images: this.#world.images.map(image => ({ repoTags: [image] })) }))
+    const images = this.#world.images.filter(image => !this.lost.has(image))
+    return ok(JSON.stringify({ images: images.map(image => ({ repoTags: [image] })) }))
   }
 
   #facts(): string {
@@ -343,6 +353,7 @@ export class SimHost implements Host {
     if (program === 'sh' && first === '-s') return this.#lock(third!, argv)
     if (program === 'rm') return this.#remove(argv.slice(argv.indexOf('--') < 0 ? 2 : argv.indexOf('--') + 1))
     if (program === 'env') return this.#k3s(argv.slice(5))
+    if (program === 'systemctl' && first === 'restart') return this.#restart(false)
     if (program !== 'sh' || first !== '-c') throw new Error(`sim host "${this.name}" does not know ${argv.join(' ')}`)
     const unit = this.units.get(rest[0] ?? '')
     switch (third) {
@@ -363,6 +374,8 @@ export class SimHost implements Host {
         if (unit !== undefined) unit.enabled = unit.active = third === 'start-unit'
         this.change(third)
         return ok()
+      case 'rotate-certificates':
+        return this.#restart(true)
       case 'insist':
         return this.#k3s(rest.slice(5))
       case 'launch':
@@ -382,6 +395,13 @@ export class SimHost implements Host {
       default:
         throw new Error(`sim host "${this.name}" does not know the script ${third}`)
     }
+  }
+
+  #restart(rotates: boolean): ExecResult {
+    this.change(rotates ? 'rotate' : 'restart')
+    if (rotates) this.files.delete(certificatePath)
+    simRestart(this.#world, this)
+    return ok()
   }
 
   #mirror(op: string, kind: string, line: string): ExecResult {

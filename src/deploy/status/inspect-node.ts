@@ -3,6 +3,7 @@ import { GiB } from '../../core/bytes.ts'
 import { isCloudimgError, reasonOf } from '../../core/error.ts'
 import { gatherFacts, type HostFacts } from '../../host/facts.ts'
 import type { ReadonlyHost } from '../../host/host.ts'
+import { daysLeft, leavesOf } from '../../runtime/certificates.ts'
 import type { Member, Runtime } from '../../runtime/runtime.ts'
 import { missingImages } from '../missing-images.ts'
 import { openInstalledRootfs } from '../rootfs.ts'
@@ -19,8 +20,6 @@ export interface NodeInspection {
   readonly drift: readonly string[]
 }
 
-const dayMs = 86_400_000
-
 // The list is one that sha256sum reads; what is as it was is left out.
 const driftScript = `[ -f /var/lib/cloudimg/owned ] || exit 0
 sha256sum -c /var/lib/cloudimg/owned 2>/dev/null | sed -n 's/: FAILED.*$//p'; exit 0`
@@ -34,11 +33,11 @@ export async function inspectNode(
 ): Promise<NodeInspection> {
   const facts = await gatherFacts(host, ctx)
   const { platform, images } = await openInstalledRootfs(facts, host, ctx)
-  const ends = (await runtime.certificates(host, ctx)).map(certificate => certificate.endsAt)
+  const days = leavesOf(await runtime.certificates(host, ctx)).map(certificate => daysLeft(certificate, now))
   const { stdout } = await host.look(['sh', '-c', driftScript, 'drift'], ctx)
   return {
     version: platform.metadata.version,
-    certificateDays: ends.length === 0 ? undefined : Math.floor((Math.min(...ends) - now) / dayMs),
+    certificateDays: days.length === 0 ? undefined : Math.min(...days),
     freeBytes: facts.disks.find(disk => disk.path === '/var/lib/rancher')?.freeBytes,
     clockOffsetSeconds: facts.clockOffsetSeconds,
     missingImages: isRunning(facts) ? missingImages(images, await runtime.images(host, ctx)) : [],

@@ -4,7 +4,7 @@ import { applySteps, chartSteps, launchSteps } from './apply.ts'
 import { readCertificates } from './certificates.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { findSecret, type Secret } from './config.ts'
-import { imageSteps } from './images.ts'
+import { healSteps, imageSteps } from './images.ts'
 import { readImages, readKubeconfig, readNodes } from './observe.ts'
 import { markSteps } from './mark.ts'
 import { k3sPaths } from './paths.ts'
@@ -12,6 +12,7 @@ import { inheritedFrom } from './standing.ts'
 import { judgeK3s } from './requirements.ts'
 import { redirectSteps } from './redirect.ts'
 import { forgetSteps, removeSteps } from './remove.ts'
+import { renewalOf, renewSteps } from './renew.ts'
 import { snapshotSteps } from './snapshot.ts'
 import { initSteps, installSteps, joinSteps, resetSteps } from './steps.ts'
 import { upgradeSteps } from './upgrade.ts'
@@ -29,7 +30,10 @@ export const k3s: Runtime = {
   install: installSteps,
   init: initSteps,
   join: joinSteps,
+  renewal: renewalOf,
+  renew: renewSteps,
   importImages: imageSteps,
+  healImages: healSteps,
   upgrade: upgradeSteps,
   remove: removeSteps,
   forget: forgetSteps,

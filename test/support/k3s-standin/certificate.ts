@@ -15,6 +15,8 @@ export interface CertificateRequest {
   readonly use: 'authority' | 'server' | 'client'
   /** Host names and addresses. */
   readonly names?: readonly string[]
+  /** How long it lasts; ten years for an authority and one for others, unless told (facts/k3s.md §7.6). Negative: it has ended. */
+  readonly days?: number
 }
 
 const day = 86_400_000
@@ -24,13 +26,14 @@ const ecdsaWithSha256 = sequence(oid('1.2.840.10045.4.3.2'))
 export function issue(request: CertificateRequest, issuer?: KeyPair & { readonly commonName: string }): KeyPair {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
   const now = Date.now()
-  const days = request.use === 'authority' ? 3650 : 365
+  const days = request.days ?? (request.use === 'authority' ? 3650 : 365)
+  const begin = Math.min(now, now + (days - 1) * day)
   const body = sequence(
     tagged(0, 'explicit', integer(Buffer.from([2]))),
     integer(Buffer.concat([Buffer.from([1]), randomBytes(8)])),
     ecdsaWithSha256,
     name(issuer?.commonName ?? request.commonName),
-    sequence(utcTime(new Date(now)), utcTime(new Date(now + days * day))),
+    sequence(utcTime(new Date(begin)), utcTime(new Date(now + days * day))),
     name(request.commonName, request.organization),
     publicKey.export({ type: 'spki', format: 'der' }),
     tagged(3, 'explicit', sequence(...extensions(request))),
