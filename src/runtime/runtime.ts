@@ -106,6 +106,28 @@ export interface HoleSource {
   readonly make: () => string
 }
 
+/** One file of a support bundle, as one look at a host gives it. */
+export interface SupportPart {
+  /** Below the host's directory in the bundle. */
+  readonly path: string
+  /** Lines for the shell that change nothing. */
+  readonly script: string
+  /** Objects of the cluster as JSON. */
+  readonly objects?: true
+}
+
+/** What helps to find out what is wrong with a cluster. */
+export interface Support {
+  /** What every machine tells. $1 is the time since when journals are wanted. */
+  readonly hostParts: readonly SupportPart[]
+  /** What the cluster tells, but for its secrets: one server is asked. */
+  readonly clusterParts: readonly SupportPart[]
+  /** What holds secrets among other things: read to know what must not be in the bundle. May have wildcards. */
+  readonly secretFiles: readonly string[]
+  /** Each line of these is a secret. */
+  readonly tokenFiles: readonly string[]
+}
+
 /** A node as the cluster's own list has it. */
 export interface Member {
   readonly name: string
@@ -126,6 +148,8 @@ export interface Member {
  */
 export interface Runtime {
   readonly name: RuntimeName
+  /** Pure. */
+  support(): Support
   /** Pure: what of this machine would keep the runtime from working. */
   requirements(node: PlannedNode, cluster: Cluster): readonly Finding[]
   /** Pure: what a machine tells of its cluster; undefined where it is no server of one that cloudimg made. */

@@ -17,6 +17,7 @@ export function undeployable(name: RuntimeName): Runtime {
   }
   return {
     name,
+    support: refuse,
     requirements: refuse,
     inherited: refuse,
     holes: refuse,

@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import { join } from 'node:path/posix'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
@@ -59,6 +60,8 @@ export class SimHost implements Host {
   isOff = false
   /** Names of images that its containerd has lost. */
   readonly lost = new Set<string>()
+  /** What a part of a support bundle says, from its lines for the shell. */
+  spoken: (script: string) => string = script => script
   /** Further certificates, and changed files, as the product's scripts print them. */
   certificates = ''
   drift: readonly string[] = []
@@ -252,6 +255,15 @@ export class SimHost implements Host {
         return yes(!['node', 'owned', 'rootfs'].some(left => this.#exists(`/var/lib/cloudimg/${left}`)))
       case 'certificates':
         return ok(certificateTexts(this))
+      case 'collect-secrets':
+        return ok(
+          args[0]!
+            .split(' ')
+            .map(path => `${this.text(path) ?? ''}\n`)
+            .join(''),
+        )
+      case 'collect-part':
+        return { ...ok(gzipSync(this.spoken(args[1]!)).toString('base64')), stderr: 'code 0\n' }
       case 'images-present': {
         const runs = ['k3s', 'k3s-agent'].some(name => this.runs(name))
         return yes(runs && !args.some(path => namesIn(this, path).some(image => this.lost.has(image))))

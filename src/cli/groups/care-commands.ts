@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { CheckFlags, RenewFlags } from '../commands/care.ts'
+import type { CollectFlags } from '../commands/collect.ts'
 import { type Act, examples, positiveInteger } from '../options.ts'
 import {
   type ActionFlags,
@@ -15,6 +16,7 @@ const load = () => import('../commands/care.ts')
 export function addCareCommands(program: Command, act: Act): void {
   addCert(program, act)
   addImport(program, act)
+  addCollect(program, act)
 }
 
 function addCert(program: Command, act: Act): void {
@@ -54,5 +56,23 @@ function addImport(program: Command, act: Act): void {
     .addHelpText('after', examples('cloudimg import --dry-run', 'cloudimg import'))
     .action((flags: ActionFlags & ChoiceFlags, command: Command) =>
       act(command, async session => (await load()).importMissing(session, flags)),
+    )
+}
+
+function addCollect(program: Command, act: Act): void {
+  const command = program
+    .command('collect')
+    .description('write a support bundle: journals, state and configuration of every host, secrets taken out')
+    .option('-o, --output <file>', 'where to, .tar.gz or .tar.zst (default: cloudimg-support-TIME.tar.gz)')
+    .option('--since <time>', 'journals from then on: 30m, 24h, 7d or a day (default: 24h)')
+  addReachOptions(addChoiceOptions(command))
+    .addHelpText(
+      'after',
+      `
+Hosts that do not answer are listed in it. Where no server answers the operator's own list of hosts is used.
+${examples('cloudimg collect', 'cloudimg collect --since 7d -o support.tar.zst', 'cloudimg collect --server 10.0.0.1')}`,
+    )
+    .action((flags: CollectFlags, command: Command) =>
+      act(command, async session => (await import('../commands/collect.ts')).collect(session, flags)),
     )
 }

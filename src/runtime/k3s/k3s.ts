@@ -15,11 +15,13 @@ import { forgetSteps, removeSteps } from './remove.ts'
 import { renewalOf, renewSteps } from './renew.ts'
 import { snapshotSteps } from './snapshot.ts'
 import { initSteps, installSteps, joinSteps, resetSteps } from './steps.ts'
+import { k3sSupport } from './support.ts'
 import { upgradeSteps } from './upgrade.ts'
 
 /** k3s: one file, embedded datastore, installed by upstream's own script (facts/k3s.md). */
 export const k3s: Runtime = {
   name: 'k3s',
+  support: () => k3sSupport,
   requirements: judgeK3s,
   inherited: inheritedFrom,
   holes: (server, given = {}) => [
