@@ -5,6 +5,7 @@ import { gatherFacts, type HostFacts } from '../../host/facts.ts'
 import type { ReadonlyHost } from '../../host/host.ts'
 import { daysLeft, leavesOf } from '../../runtime/certificates.ts'
 import type { Member, Runtime } from '../../runtime/runtime.ts'
+import { isReservedKey } from '../../runtime/k3s/reserved-keys.ts'
 import { missingImages } from '../missing-images.ts'
 import { openInstalledRootfs } from '../rootfs.ts'
 
@@ -16,9 +17,16 @@ export interface NodeInspection {
   readonly freeBytes: number | undefined
   readonly clockOffsetSeconds: number
   readonly missingImages: readonly string[]
-  /** Files that cloudimg placed and that are other ones now, or gone. */
+  /** Files that cloudimg placed, configuration included, and that are other ones now, or gone. */
   readonly drift: readonly string[]
+  /** `FILE: KEY` below config.yaml.d, of keys that are cloudimg's to set. */
+  readonly overruled: readonly string[]
+  /** A unit that does not start when the machine does. */
+  readonly disabled: string | undefined
 }
+
+/** A certificate that has fewer days left is a trouble: k3s renews it at any start in the two months before. */
+const certificateDays = 30
 
 // The list is one that sha256sum reads; what is as it was is left out.
 const driftScript = `[ -f /var/lib/cloudimg/owned ] || exit 0
@@ -42,6 +50,8 @@ export async function inspectNode(
     clockOffsetSeconds: facts.clockOffsetSeconds,
     missingImages: isRunning(facts) ? missingImages(images, await runtime.images(host, ctx)) : [],
     drift: stdout.split('\n').filter(path => path !== ''),
+    overruled: facts.k3s.dropIns.filter(entry => isReservedKey(entry.replace(/^.*: /, ''))),
+    disabled: disabledUnit(facts),
   }
 }
 
@@ -49,22 +59,30 @@ function isRunning({ k3s }: HostFacts): boolean {
   return Object.values(k3s.units).some(unit => unit.active === 'active')
 }
 
+function disabledUnit({ k3s }: HostFacts): string | undefined {
+  return Object.entries(k3s.units).find(([, unit]) => unit.active === 'active' && unit.enabled !== 'enabled')?.[0]
+}
+
 /** Everything about a node that is not as it should be, in words; empty where all is well. */
 export function troublesOf(member: Member, seen: NodeInspection | string): readonly string[] {
   const own = member.ready ? [] : [`not Ready: ${member.reason}`]
   if (typeof seen === 'string') return [...own, seen]
-  const { certificateDays, freeBytes, clockOffsetSeconds, version, drift } = seen
+  const { certificateDays: days, freeBytes, clockOffsetSeconds, version, drift, overruled, disabled } = seen
   const checks: readonly (readonly [boolean, string])[] = [
     [version !== undefined && member.version !== version, `runs ${member.version}, its image is ${version}`],
     [member.voter === false, 'is no etcd voter'],
     [
-      certificateDays !== undefined && certificateDays < 30,
-      `a certificate ends in ${certificateDays} days: restart k3s there`,
+      days !== undefined && days < certificateDays,
+      days !== undefined && days < 0
+        ? 'a certificate has ended: cloudimg cert renew'
+        : `a certificate ends in ${days} days: cloudimg cert renew`,
     ],
     [freeBytes !== undefined && freeBytes < GiB, 'less than 1 GiB free below /var/lib/rancher'],
     [Math.abs(clockOffsetSeconds) > 2, `its clock is ${clockOffsetSeconds} s off`],
-    [seen.missingImages.length > 0, `${seen.missingImages.length} images are missing: cloudimg run brings them`],
+    [seen.missingImages.length > 0, `${seen.missingImages.length} images are missing: cloudimg import brings them`],
     [drift.length > 0, `changed by others: ${drift.join(', ')}`],
+    [overruled.length > 0, `config.yaml.d overrules what cloudimg sets: ${overruled.join(', ')}`],
+    [disabled !== undefined, `${disabled} does not start when the machine does: systemctl enable ${disabled}`],
   ]
   return [...own, ...checks.flatMap(([is, text]) => (is ? [text] : []))]
 }
