@@ -41,10 +41,10 @@ const hostParts: readonly SupportPart[] = [
     script: `systemctl --no-pager --failed; for unit in k3s k3s-agent; do systemctl --no-pager show "$unit" -p ActiveState,SubState,UnitFileState,NRestarts,MainPID,ActiveEnterTimestamp,Result; done`,
   },
   { path: 'system/processes.txt', script: `ps -eo pid,ppid,user,etime,rss,stat,comm` },
-  { path: 'system/memory.txt', script: `cat /proc/meminfo /proc/loadavg; cat /proc/pressure/* 2>/dev/null` },
+  { path: 'system/memory.txt', script: `cat /proc/meminfo /proc/loadavg; cat /proc/pressure/* 2>/dev/null || true` },
   {
     path: 'system/disk.txt',
-    script: `df -Pk; df -Pi; cat /proc/mounts; du -xsk /var/lib/rancher/* ${k3sPaths.state}/* 2>/dev/null`,
+    script: `df -Pk; df -Pi; cat /proc/mounts; du -xsk /var/lib/rancher/* ${k3sPaths.state}/* 2>/dev/null || true`,
   },
   { path: 'system/sysctl.txt', script: `sysctl -a 2>/dev/null` },
   { path: 'system/modules.txt', script: `cat /proc/modules` },
