@@ -15,6 +15,7 @@ import { gatherSituation, type Situation } from './phases/facts.ts'
 import { makePlan, type Plan } from './plan.ts'
 import type { ActionRequest } from './request.ts'
 import type { SituatedNode } from './situation.ts'
+import type { Pace } from './waiting.ts'
 
 /** Everything known before the first change. */
 export interface Prepared {
@@ -29,6 +30,7 @@ export interface Prepared {
   readonly plan: Plan
   readonly runtime: Runtime
   readonly holes: Holes
+  readonly pace: Pace
   /** The operator's state of this cluster. */
   readonly directory: string
   readonly concurrency: number
@@ -72,7 +74,11 @@ async function prepare(
 ): Promise<Prepared> {
   const { concurrency = 10, timeoutSeconds = 900 } = request.limits ?? {}
   const nodeIps = request.cluster?.nodeIps ?? {}
-  const situation = await gatherSituation(connected, { image: request.image, nodeIps, concurrency }, ctx)
+  const situation = await gatherSituation(
+    connected,
+    { image: request.image, nodeIps, concurrency, now: () => ends.now() },
+    ctx,
+  )
   const hosts = new Map(connected.map(({ address, host }) => [address.name, host]))
   const [first, ...rest] = situation.nodes.filter(node => node.leaves !== true)
   const leaving = situation.nodes.filter(node => node.leaves === true)
@@ -103,7 +109,7 @@ async function prepare(
   const given = request.cluster?.datastoreEndpoint
   const holes = new Holes(runtime.holes(first, given === undefined ? {} : { 'datastore-endpoint': given }), hosts)
   const known = { action, request, ends, connected, hosts, situation, nodes, plan, runtime, holes }
-  return { ...known, directory, concurrency, timeoutSeconds }
+  return { ...known, pace: ends, directory, concurrency, timeoutSeconds }
 }
 
 /** None where there is no cluster yet, or where its server does not answer: that is for the judges to weigh. */

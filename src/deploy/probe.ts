@@ -5,6 +5,7 @@ import { daysLeft, leavesOf, parseCertificates } from '../runtime/certificates.t
 import { matchesContent, type Probe } from '../runtime/step.ts'
 import type { Holes } from './holes.ts'
 import type { Keep } from './keep.ts'
+import type { Clock } from './waiting.ts'
 
 /** What probes look at. */
 export interface Sight {
@@ -12,6 +13,7 @@ export interface Sight {
   readonly holes: Holes
   /** What the operation has brought to the operator; absent before there is an operation. */
   readonly keep?: Keep
+  readonly pace: Pick<Clock, 'now'>
 }
 
 /** Whether what the probe says is true of the host now. Changes nothing. */
@@ -44,7 +46,7 @@ export async function holds(probe: Probe, host: ReadonlyHost, sight: Sight, ctx:
       return await holds(probe.of, hostNamed(sight.hosts, probe.host), sight, ctx)
     case 'certificates': {
       const { stdout } = await host.look(probe.argv, ctx)
-      const ends = leavesOf(parseCertificates(stdout)).map(certificate => daysLeft(certificate, Date.now()))
+      const ends = leavesOf(parseCertificates(stdout)).map(certificate => daysLeft(certificate, sight.pace.now()))
       if (probe.end === 'before') return ends.some(days => days < probe.days)
       return ends.length > 0 && ends.every(days => days >= probe.days)
     }

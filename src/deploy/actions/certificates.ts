@@ -92,7 +92,7 @@ export async function checkCertificates(
       try {
         const states = (await runtime.certificates(host, ctx)).map(certificate => ({
           path: certificate.path,
-          days: daysLeft(certificate, Date.now()),
+          days: daysLeft(certificate, ends.now()),
           isAuthority: certificate.isAuthority,
         }))
         return { ...about, certificates: states.sort((a, b) => a.days - b.days) }

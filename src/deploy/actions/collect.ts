@@ -54,7 +54,7 @@ export async function collectSupport(
 ): Promise<CollectResult> {
   const { choice, output, since: asked, ...reach } = options
   const since = parseSince(asked)
-  const bundle = await Bundle.create(output, Date.now())
+  const bundle = await Bundle.create(output, ends.now())
   try {
     const { id, nodes } = await whoever(choice, reach, ends, ctx)
     ctx.events({ kind: 'phase', title: 'Collect' })

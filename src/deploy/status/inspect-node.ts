@@ -36,12 +36,12 @@ sha256sum -c /var/lib/cloudimg/owned 2>/dev/null | sed -n 's/: FAILED.*$//p'; ex
 export async function inspectNode(
   host: ReadonlyHost,
   runtime: Runtime,
-  now: number,
+  now: () => number,
   ctx: Context,
 ): Promise<NodeInspection> {
-  const facts = await gatherFacts(host, ctx)
+  const facts = await gatherFacts(host, now, ctx)
   const { platform, images } = await openInstalledRootfs(facts, host, ctx)
-  const days = leavesOf(await runtime.certificates(host, ctx)).map(certificate => daysLeft(certificate, now))
+  const days = leavesOf(await runtime.certificates(host, ctx)).map(certificate => daysLeft(certificate, now()))
   const { stdout } = await host.look(['sh', '-c', driftScript, 'drift'], ctx)
   return {
     version: platform.metadata.version,
