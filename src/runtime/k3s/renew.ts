@@ -37,7 +37,7 @@ function isFrom(firsts: readonly (readonly [minor: number, patch: number])[], ve
 }
 
 // $1 unit, then k3s. k3s starts again whatever becomes of this script; after a power cut it starts because it is enabled.
-const rotateScript = `set -e; unit=$1; shift; trap 'systemctl start --no-block "$unit.service"' EXIT HUP INT TERM
+const rotateScript = `set -e; unit=$1; shift; trap 'systemctl start --no-block "$unit.service"' EXIT; trap 'exit 1' HUP INT TERM
 systemctl stop "$unit.service"; "$@"`
 
 /** As every node has it; taken away by a rotation and made anew by the start after it. */
