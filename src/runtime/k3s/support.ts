@@ -47,7 +47,7 @@ const hostParts: readonly SupportPart[] = [
     script: `df -Pk; df -Pi; cat /proc/mounts; du -xsk /var/lib/rancher/* ${k3sPaths.state}/* 2>/dev/null || true`,
   },
   { path: 'system/sysctl.txt', script: `sysctl -a 2>/dev/null` },
-  { path: 'system/modules.txt', script: `cat /proc/modules` },
+  { path: 'system/modules.txt', script: `cat /proc/modules 2>/dev/null || echo 'a kernel without modules'` },
   { path: 'network/addresses.txt', script: `ip -details addr show` },
   { path: 'network/routes.txt', script: `ip route show table all; ip -6 route show table all; ip rule show` },
   { path: 'network/sockets.txt', script: `ss -lntu || cat /proc/net/tcp /proc/net/tcp6 /proc/net/udp` },
