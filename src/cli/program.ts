@@ -15,6 +15,7 @@ import { addLoginCommands } from './groups/login-commands.ts'
 import { addProveCommands } from './groups/prove-commands.ts'
 import { addRegistryCommands } from './groups/registry-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
+import { addSnapshotCommands } from './groups/snapshot-commands.ts'
 import { addStoreCommands } from './groups/store-commands.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
 import { addViewCommands } from './groups/view-commands.ts'
@@ -71,7 +72,7 @@ const chapters: readonly (readonly [heading: string, groups: readonly ((program:
     [addTransferCommands, addArchiveCommands, addRegistryCommands, addLoginCommands, addServeCommand],
   ],
   ['Local store:', [addImageCommands, addStoreCommands]],
-  ['Deploy:', [addDeployCommands, addClusterfileCommands, addClusterCommands, addDeleteCommand, addViewCommands]],
+  ['Deploy:', [addDeployCommands, addClusterfileCommands, addClusterCommands, addSnapshotCommands, addDeleteCommand, addViewCommands]],
 ]
 
 const exitCodeHelp = `\nExit codes:\n${exitCodeMeanings.map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}`).join('\n')}\n`

@@ -4,6 +4,7 @@ import type { Context } from '../core/context.ts'
 import { CloudimgError, isCloudimgError, reasonOf } from '../core/error.ts'
 import type { Host } from '../host/host.ts'
 import type { DeployStep } from '../runtime/step.ts'
+import type { DatastoreWork } from './datastore-work.ts'
 import { applyStep, type Door } from './door.ts'
 import { type Journal, type JournalLine, openJournal } from './journal.ts'
 import { Keep } from './keep.ts'
@@ -46,7 +47,7 @@ export async function withOperation<T>(
       journal,
       holes: prepared.holes,
       hosts: prepared.hosts,
-      sources: new Sources(situation.rootfs.map(({ tree }) => tree)),
+      sources: new Sources([...situation.rootfs.map(({ tree }) => tree), prepared.request.brings ?? []]),
       keep: new Keep(join(directory, 'snapshots', journal.op)),
       lease,
       mirror: mirrorLine,
@@ -110,8 +111,13 @@ export function commandText({ request, plan }: Pick<Prepared, 'request' | 'plan'
   const nodes = [...plan.nodes].map(({ host, role }) => `${role} ${host}`).sort()
   const leaving = plan.leaving.map(({ host }) => host)
   const { fixes, forgotten, wishes } = request
-  const said = { nodeIps, tlsSans, endpoint, config, fixes, wishes }
+  const said = { nodeIps, tlsSans, endpoint, config, fixes, wishes, datastore: datastoreText(request.datastore) }
   return JSON.stringify({ action: plan.action, image: plan.image?.digest, nodes, leaving, forgotten, ...said })
+}
+
+function datastoreText(work: DatastoreWork | undefined): string | undefined {
+  if (work === undefined) return undefined
+  return work.kind === 'restore' ? `restore ${work.id} ${work.snapshot.digest}` : `recover ${work.server}`
 }
 
 function afterChanges(error: unknown, journal: Journal): CloudimgError {

@@ -96,12 +96,14 @@ async function prepare(
     forgotten,
     members,
     fixes,
+    ...(request.datastore === undefined ? {} : { datastore: request.datastore }),
     launch: launchLines(situation.rootfs[0].platform.metadata),
     wishes: { ...wishes, ...(situation.rootfs[0].platform.metadata.standIn === true ? { standIn: true } : {}) },
   })
   const directory = join(request.stateHome ?? stateHome(), cluster.id)
-  const given = request.cluster?.datastoreEndpoint
-  const holes = new Holes(runtime.holes(first, given === undefined ? {} : { 'datastore-endpoint': given }), hosts)
+  const endpoint = request.cluster?.datastoreEndpoint
+  const given = { ...request.given, ...(endpoint === undefined ? {} : { 'datastore-endpoint': endpoint }) }
+  const holes = new Holes(runtime.holes(first, given), hosts)
   const known = { action, request, ends, connected, hosts, situation, nodes, plan, runtime, holes }
   return { ...known, directory, concurrency, timeoutSeconds }
 }
@@ -155,6 +157,7 @@ function datastoreFor(
   present: Cluster['datastore'] | undefined,
   servers: number,
 ): Cluster['datastore'] {
+  if (request.datastore?.kind === 'restore' && present !== 'external') return request.datastore.snapshot.datastore
   if (present === 'sqlite' && request.wishes?.convertDatastore === true) return 'etcd'
   if (present !== undefined) return present
   if (request.cluster?.datastoreEndpoint !== undefined) return 'external'

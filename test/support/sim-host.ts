@@ -8,7 +8,8 @@ import type { FileState, Host, UploadFile } from '../../src/host/host.ts'
 import type { ExecResult } from '../../src/host/shell.ts'
 import { readTar } from '../../src/io/tar.ts'
 import { simKubectl } from './sim-cluster.ts'
-import { option, report, simVerb } from './sim-installer.ts'
+import { datastoreScript } from './sim-datastore.ts'
+import { option, report, simStart, simVerb } from './sim-installer.ts'
 import type { SimWorld } from './sim-world.ts'
 
 export const configPath = '/etc/rancher/k3s/config.yaml'
@@ -109,10 +110,11 @@ export class SimHost implements Host {
     // What a node once was is a note, not a part of what it is.
     const quiet = /^\/(?:run|etc\/rancher\/node\/password|var\/lib\/cloudimg\/(?:lock|journal|was|previous))/
     const files = [...this.files].filter(([path]) => !quiet.test(path)).sort(([a], [b]) => (a < b ? -1 : 1))
-    const shown = (content: Buffer): string =>
-      content.length > 10_000 ? digestOfBuffer(content) : hideTokens(content.toString('utf8'))
+    // Which state it is, its cluster tells.
+    const shown = (path: string, content: Buffer): string =>
+      path.startsWith('/var/lib/rancher/k3s/server/db/') ? 'data' : content.length > 10_000 ? digestOfBuffer(content) : hideTokens(content.toString('utf8'))
     return {
-      files: files.map(([path, { content, mode }]) => [path, mode, shown(content)]),
+      files: files.map(([path, { content, mode }]) => [path, mode, shown(path, content)]),
       links: [...this.links].filter(([path]) => !quiet.test(path)).sort(byKey),
       units: [...this.units].sort(byKey),
       defaultRoute: this.defaultRoute,
@@ -249,6 +251,8 @@ export class SimHost implements Host {
         return ok(this.certificates)
       case 'drift':
         return ok(this.drift.map(path => `${path}\n`).join(''))
+      case 'server-snapshots':
+        return ok('4096 1700000000 /var/lib/rancher/k3s/server/db/snapshots/etcd-snapshot-node1-1700000000\n')
       case 'node-away':
         return yes(this.#look(args).code !== 0)
       case 'has-marks': {
@@ -310,6 +314,8 @@ export class SimHost implements Host {
       ...disks,
       unit('k3s'),
       unit('k3s-agent'),
+      ...(this.files.has('/usr/local/bin/k3s') ? [`k3s-version=k3s version ${this.version} (sim)`] : []),
+      `previous=${this.links.get('/var/lib/cloudimg/previous') ?? ''}`,
       ...(config === undefined
         ? []
         : hideTokens(config)
@@ -343,6 +349,11 @@ export class SimHost implements Host {
     if (program === 'sh' && first === '-s') return this.#lock(third!, argv)
     if (program === 'rm') return this.#remove(argv.slice(argv.indexOf('--') < 0 ? 2 : argv.indexOf('--') + 1))
     if (program === 'env') return this.#k3s(argv.slice(5))
+    if (program === 'systemctl' && first === 'enable') {
+      const enabled = this.units.get(second!.replace('.service', ''))
+      if (enabled !== undefined) enabled.enabled = true
+      return yes(enabled !== undefined)
+    }
     if (program !== 'sh' || first !== '-c') throw new Error(`sim host "${this.name}" does not know ${argv.join(' ')}`)
     const unit = this.units.get(rest[0] ?? '')
     switch (third) {
@@ -363,6 +374,21 @@ export class SimHost implements Host {
         if (unit !== undefined) unit.enabled = unit.active = third === 'start-unit'
         this.change(third)
         return ok()
+      case 'halt-node':
+        if (unit !== undefined) unit.enabled = unit.active = false
+        this.change('halt')
+        for (const path of this.files.keys())
+          if (path.startsWith(`${rest[2]}/`)) {
+            this.write(path.replace(rest[2]!, `${rest[2]}.older`), this.text(path)!)
+            this.files.delete(path)
+          }
+        this.write(`${rest[1]}/receipt`, `${rest[3]}\n`)
+        return ok()
+      case 'start-again':
+        if (unit !== undefined) unit.enabled = unit.active = true
+        this.change('start')
+        simStart(this.#world, this, 'start')
+        return ok()
       case 'insist':
         return this.#k3s(rest.slice(5))
       case 'launch':
@@ -373,14 +399,11 @@ export class SimHost implements Host {
       case 'forget-operation':
         for (const path of this.files.keys()) if (path.startsWith(`${journals}/${rest[0]}.`)) this.files.delete(path)
         return ok()
-      case 'save-snapshot':
-      case 'copy-datastore':
-        this.change(third)
-        this.write(`${rest[0]}/datastore`, JSON.stringify([...this.#world.nodes.keys()]))
-        this.write(`${rest[0]}/token`, 'K10…::server:secret')
-        return ok()
-      default:
-        throw new Error(`sim host "${this.name}" does not know the script ${third}`)
+      default: {
+        const result = datastoreScript(this.#world, this, third ?? '', rest)
+        if (result === undefined) throw new Error(`sim host "${this.name}" does not know the script ${third}`)
+        return result
+      }
     }
   }
 

@@ -10,6 +10,10 @@ export class SimWorld {
   readonly images: readonly string[]
   /** Undefined before there is one, and after the last of its servers was wiped. */
   cluster: SimCluster | undefined
+  /** Every state of a cluster that some disk may have, by generation. */
+  readonly generations = new Map<string, SimCluster>()
+  /** Datastores that no host of this world has, by their URL. */
+  readonly outside = new Map<string, SimCluster>()
   calls = 0
   /** The call at which the operator is killed, and on which side of its effect. */
   killAt: { readonly call: number; readonly side: 'before' | 'after' } | undefined
@@ -30,8 +34,19 @@ export class SimWorld {
   clone(): SimWorld {
     const world = new SimWorld([...this.hosts.keys()], this.images)
     for (const [name, host] of this.hosts) world.hosts.get(name)!.copyFrom(host)
-    world.cluster = this.cluster?.clone()
+    for (const [id, cluster] of this.generations) world.generations.set(id, cluster.clone())
+    for (const [url, cluster] of this.outside) world.outside.set(url, cluster.clone())
+    world.cluster = [...world.generations.values(), ...world.outside.values()].find(
+      cluster => cluster.generation === this.cluster?.generation,
+    )
     return world
+  }
+
+  /** Gives a state of a cluster its generation. */
+  keep(cluster: SimCluster): SimCluster {
+    cluster.generation = `g${this.generations.size + this.outside.size + 1}`
+    this.generations.set(cluster.generation, cluster)
+    return cluster
   }
 
   /** Node name → node. */
@@ -80,6 +95,8 @@ export class SimWorld {
       hosts: [...this.hosts.values()].map(host => host.state()),
       nodes: [...(cluster?.nodes.values() ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1)),
       members: [...(cluster?.members ?? [])].sort(),
+      datastore: cluster?.datastore,
+      applied: cluster?.applied ?? [],
     }
   }
 }

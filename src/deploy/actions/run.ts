@@ -13,6 +13,7 @@ import { initCluster } from '../phases/init.ts'
 import { install } from '../phases/install.ts'
 import { joinAgents } from '../phases/join-agents.ts'
 import { joinServers } from '../phases/join-servers.ts'
+import { snapshotBeforeConversion } from '../phases/snapshot.ts'
 import { send } from '../phases/send.ts'
 import { judgeHosts } from '../preflight.ts'
 import type { ActionRequest } from '../request.ts'
@@ -21,7 +22,7 @@ import { undoAction, type UndoResult } from '../undo.ts'
 /** Hosts become a cluster, or are found to be one; those that are new to it join. */
 export const runAction: Action = {
   name: 'run',
-  phases: [send, fixHosts, install, initCluster, joinServers, joinAgents, images, apply],
+  phases: [send, fixHosts, install, snapshotBeforeConversion, initCluster, joinServers, joinAgents, images, apply],
   judges: [judgeHosts, judgeServers, judgeNames],
   leaves: 'cluster',
 }

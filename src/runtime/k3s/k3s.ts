@@ -12,7 +12,9 @@ import { inheritedFrom } from './standing.ts'
 import { judgeK3s } from './requirements.ts'
 import { redirectSteps } from './redirect.ts'
 import { forgetSteps, removeSteps } from './remove.ts'
-import { snapshotSteps } from './snapshot.ts'
+import { concludeSteps, haltSteps, rejoinSteps, tidySteps, welcomeSteps } from './rejoin.ts'
+import { bringSteps, restoreSteps, reviveSteps } from './restore.ts'
+import { readServerSnapshots, snapshotSteps } from './snapshot.ts'
 import { initSteps, installSteps, joinSteps, resetSteps } from './steps.ts'
 import { upgradeSteps } from './upgrade.ts'
 
@@ -22,7 +24,7 @@ export const k3s: Runtime = {
   requirements: judgeK3s,
   inherited: inheritedFrom,
   holes: (server, given = {}) => [
-    secretOf(server, 'token', randomToken),
+    tokenOf(server, given.token),
     secretOf(server, 'agent-token', randomToken),
     secretOf(server, 'datastore-endpoint', () => given['datastore-endpoint'] ?? refuseEndpoint(server)),
   ],
@@ -35,12 +37,21 @@ export const k3s: Runtime = {
   forget: forgetSteps,
   redirect: redirectSteps,
   snapshot: snapshotSteps,
+  bring: bringSteps,
+  halt: haltSteps,
+  restore: restoreSteps,
+  revive: reviveSteps,
+  welcome: welcomeSteps,
+  rejoin: rejoinSteps,
+  conclude: concludeSteps,
+  tidy: tidySteps,
   apply: applySteps,
   launch: launchSteps,
   charts: chartSteps,
   mark: markSteps,
   reset: resetSteps,
   nodes: readNodes,
+  snapshots: readServerSnapshots,
   images: readImages,
   certificates: readCertificates,
   kubeconfig: readKubeconfig,
@@ -49,6 +60,14 @@ export const k3s: Runtime = {
 /** A server's config is where secrets live; the operator keeps none. */
 function secretOf(server: PlannedNode, key: Secret, make: () => string): HoleSource {
   return { hole: key, host: server.host, path: k3sPaths.config, find: text => findSecret(text, key), make }
+}
+
+/** Of a snapshot's token, which is in the long form, the password alone: the first server takes no other (facts/k3s.md §7.2). */
+function tokenOf(server: PlannedNode, brought: string | undefined): HoleSource {
+  const source = secretOf(server, 'token', randomToken)
+  if (brought === undefined) return source
+  const password = brought.trim().replace(/^K10[0-9a-f]{64}::(?:[^:]*:)?/, '')
+  return { ...source, find: () => password, make: () => password }
 }
 
 function randomToken(): string {

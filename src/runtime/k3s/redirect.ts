@@ -1,6 +1,7 @@
 import type { Cluster, PlannedNode } from '../runtime.ts'
-import { type Content, type DeployStep, hole } from '../step.ts'
+import type { Content, DeployStep } from '../step.ts'
 import { apiUrl } from './config.ts'
+import { withHoles } from './own-config.ts'
 import { k3sPaths } from './paths.ts'
 import { standingOf } from './standing.ts'
 import { command, installer } from './steps.ts'
@@ -36,11 +37,7 @@ export function redirectSteps(node: PlannedNode, cluster: Cluster, via: PlannedN
 /** The very config that it has, but for the server: whatever the user once asked for stays. */
 function redirected({ facts, role }: PlannedNode, server: string): Content {
   const lines = (facts.k3s.config ?? '').split(/(?<=\n)/)
-  return lines.flatMap((line): Content => {
-    const [, key] = /^([a-z-]+):/.exec(line) ?? []
-    if (key === 'server') return [`server: ${JSON.stringify(server)}\n`]
-    if (!line.endsWith(': (hidden)\n') || key === undefined) return [line]
-    // What agents call their token is the agent-token of servers.
-    return [`${key}: "`, hole(role === 'agent' ? 'agent-token' : key), '"\n']
-  })
+  return lines.flatMap(line =>
+    line.startsWith('server:') ? [`server: ${JSON.stringify(server)}\n`] : withHoles(line, role),
+  )
 }

@@ -1,0 +1,98 @@
+import type { Context } from '../../core/context.ts'
+import { CloudimgError } from '../../core/error.ts'
+import { parseHostAddress } from '../../host/address.ts'
+import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
+import type { Action } from '../action.ts'
+import { type Ends, realEnds } from '../ends.ts'
+import { type Everyone, type EveryNode, findEveryone } from '../everyone.ts'
+import { judgeLostQuorum } from '../judges/datastore.ts'
+import type { ReachOptions } from '../options.ts'
+import {
+  conclude,
+  forgetLost,
+  haltNodes,
+  rejoinAgents,
+  rejoinServers,
+  restoreDatastore,
+  reviveServer,
+  tidyHosts,
+} from '../phases/restore.ts'
+import type { ActionRequest } from '../request.ts'
+import { undoAction, type UndoResult } from '../undo.ts'
+
+/** One server's data become the cluster's, where the majority is lost; whoever of the others is there joins it again. */
+export const recoverAction: Action = {
+  name: 'recover',
+  phases: [
+    haltNodes,
+    restoreDatastore,
+    reviveServer,
+    forgetLost,
+    rejoinServers,
+    rejoinAgents,
+    conclude,
+    tidyHosts,
+  ],
+  judges: [judgeLostQuorum],
+  leaves: 'cluster',
+}
+
+export interface RecoverOptions extends ReachOptions {
+  /** The one whose data count, as it is reached or by node name. */
+  readonly server: string
+  /** Do without these machines: their servers are forgotten. */
+  readonly forceUnreachable?: readonly string[]
+  /** Although a majority is there. */
+  readonly force?: boolean
+}
+
+export async function planRecover(options: RecoverOptions, ctx: Context, ends: Ends = realEnds): Promise<PlanResult> {
+  return await planAction(recoverAction, await requestOf(options, ends, ctx), ends, ctx)
+}
+
+export async function recoverCluster(
+  options: RecoverOptions,
+  ctx: Context,
+  ends: Ends = realEnds,
+): Promise<ActionResult> {
+  return await performAction(recoverAction, await requestOf(options, ends, ctx), ends, ctx)
+}
+
+/** Takes an unfinished recovery back, while nothing was started on it yet. @throws as `undoAction` does. */
+export async function undoRecover(options: RecoverOptions, ctx: Context, ends: Ends = realEnds): Promise<UndoResult> {
+  return await undoAction(recoverAction, await requestOf(options, ends, ctx), ends, ctx)
+}
+
+async function requestOf(options: RecoverOptions, ends: Ends, ctx: Context): Promise<ActionRequest> {
+  const { server, forceUnreachable = [], force = false, ...reach } = options
+  const { nodes, answering } = await everyoneFrom(server, reach, ends, ctx)
+  const named = oneOf(nodes, server)
+  const lost = forceUnreachable.map(text => oneOf(nodes, text))
+  if (named.role !== 'server' || lost.includes(named))
+    throw new CloudimgError('USAGE', `recovering with "${server}": it is no server that can be reached`, {
+      hint: 'name a server whose data shall count',
+    })
+  const names = lost.filter(node => node.role === 'server').map(node => node.name)
+  return {
+    ...reach,
+    inventory: nodes.filter(node => !lost.includes(node)),
+    datastore: { kind: 'recover', server: named.address.name, answering, forced: force, lost: names },
+  }
+}
+
+/** Whether anybody answers counts, so the named server is asked first, then all that the operator knows. */
+async function everyoneFrom(server: string, reach: ReachOptions, ends: Ends, ctx: Context): Promise<Everyone> {
+  const found = await findEveryone({ server }, reach, ends, ctx)
+  return found.answering === undefined ? await findEveryone({ cluster: found.id }, reach, ends, ctx) : found
+}
+
+function oneOf(nodes: readonly EveryNode[], text: string): EveryNode {
+  const asked = parseHostAddress(text)
+  const found =
+    nodes.find(node => node.name === asked.name.toLowerCase()) ??
+    nodes.find(node => node.address.name === asked.name || node.address.host === asked.host)
+  if (found !== undefined) return found
+  throw new CloudimgError('USAGE', `reading host "${text}": the cluster has ${nodes.map(({ name }) => name).join(', ')}`, {
+    hint: 'name a node of the cluster',
+  })
+}

@@ -1,0 +1,71 @@
+import { join } from 'node:path'
+import type { Context } from '../core/context.ts'
+import { CloudimgError, isCloudimgError } from '../core/error.ts'
+import { type HostAddress, parseHostAddress } from '../host/address.ts'
+import { gatherFacts } from '../host/facts.ts'
+import type { Role } from '../runtime/runtime.ts'
+import { readNodeRecord } from './cluster-id.ts'
+import { chooseCluster, type ClusterRecord, readClusterRecord, type RecordedHost } from './cluster-record.ts'
+import { addressOf, type ClusterChoice, findCluster } from './discover.ts'
+import type { Ends } from './ends.ts'
+import { type ReachOptions, stateHome } from './options.ts'
+
+export interface Everyone {
+  /** The cluster's. */
+  readonly id: string
+  readonly nodes: readonly EveryNode[]
+  /** The machine whose server has answered; undefined where none does, and the operator's own list counts. */
+  readonly answering: string | undefined
+}
+
+export interface EveryNode {
+  readonly address: HostAddress
+  readonly role: Role
+  readonly name: string
+}
+
+/**
+ * All nodes of a cluster, also of one that answers no more, or that knows less than the operator does: what replaces its state, or
+ * takes it away, must find everyone again after it was cut off.
+ */
+export async function findEveryone(
+  choice: ClusterChoice,
+  reach: ReachOptions,
+  ends: Ends,
+  ctx: Context,
+): Promise<Everyone> {
+  try {
+    const { id, nodes, recorded } = await findCluster(choice, reach, ends, ctx)
+    const missing = recorded.filter(({ name }) => !nodes.some(node => node.name === name))
+    return { id, nodes: [...nodes, ...missing.map(asRecorded)], answering: nodes[0].address.name }
+  } catch (error) {
+    if (!isCloudimgError(error) || error.code === 'CANCELLED') throw error
+    const { id, hosts } = await recordOf(choice, reach, ends, ctx, error)
+    return { id, nodes: hosts.map(asRecorded), answering: undefined }
+  }
+}
+
+function asRecorded({ host, role, name }: RecordedHost): EveryNode {
+  return { address: addressOf(host), role, name }
+}
+
+/** A server that is named tells the cluster's id by its files, whether its API answers or not. */
+async function recordOf(
+  choice: ClusterChoice,
+  reach: ReachOptions,
+  ends: Ends,
+  ctx: Context,
+  unanswered: CloudimgError,
+): Promise<ClusterRecord> {
+  const home = reach.stateHome ?? stateHome()
+  if (choice.server === undefined) return await chooseCluster(home, choice.cluster)
+  const host = await ends.connect(parseHostAddress(choice.server), reach.ssh ?? {}, ctx)
+  try {
+    const id = readNodeRecord(await gatherFacts(host, ctx))?.cluster
+    const record = id === undefined ? undefined : await readClusterRecord(join(home, id))
+    if (record === undefined) throw unanswered
+    return record
+  } finally {
+    await host.close()
+  }
+}
