@@ -23,6 +23,8 @@ export interface RecoverWork {
   readonly answering: string | undefined
   /** Although one answers. */
   readonly forced: boolean
+  /** The operator has begun it, so that one answers by now. */
+  readonly underWay: boolean
   /** Names of servers that nobody can reach: the cluster forgets them. */
   readonly lost: readonly string[]
 }

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { parseHostAddress } from '../../host/address.ts'
@@ -5,8 +6,9 @@ import { type ActionResult, performAction, planAction, type PlanResult } from '.
 import type { Action } from '../action.ts'
 import { type Ends, realEnds } from '../ends.ts'
 import { type Everyone, type EveryNode, findEveryone } from '../everyone.ts'
-import { judgeLostQuorum } from '../judges/datastore.ts'
-import type { ReachOptions } from '../options.ts'
+import { newestUnfinished } from '../journal.ts'
+import { isRecovering, judgeLostQuorum } from '../judges/datastore.ts'
+import { type ReachOptions, stateHome } from '../options.ts'
 import {
   conclude,
   forgetLost,
@@ -65,7 +67,7 @@ export async function undoRecover(options: RecoverOptions, ctx: Context, ends: E
 
 async function requestOf(options: RecoverOptions, ends: Ends, ctx: Context): Promise<ActionRequest> {
   const { server, forceUnreachable = [], force = false, ...reach } = options
-  const { nodes, answering } = await everyoneFrom(server, reach, ends, ctx)
+  const { id, nodes, answering } = await everyoneFrom(server, reach, ends, ctx)
   const named = oneOf(nodes, server)
   const lost = forceUnreachable.map(text => oneOf(nodes, text))
   if (named.role !== 'server' || lost.includes(named))
@@ -73,10 +75,13 @@ async function requestOf(options: RecoverOptions, ends: Ends, ctx: Context): Pro
       hint: 'name a server whose data shall count',
     })
   const names = lost.filter(node => node.role === 'server').map(node => node.name)
+  const unfinished = await newestUnfinished(join(reach.stateHome ?? stateHome(), id))
+  const underWay = isRecovering(unfinished?.lines.find(line => line.event === 'begin')?.command)
+  const work = { server: named.address.name, answering, forced: force, underWay, lost: names }
   return {
     ...reach,
     inventory: nodes.filter(node => !lost.includes(node)),
-    datastore: { kind: 'recover', server: named.address.name, answering, forced: force, lost: names },
+    datastore: { kind: 'recover', ...work },
   }
 }
 

@@ -122,7 +122,7 @@ export const judgeLostQuorum: ActionJudge = input => {
       ),
     ]
   const findings: Finding[] = []
-  const underWay = nodes.some(node => isRecovering(unfinishedOn(node.facts)?.command))
+  const underWay = work.underWay || nodes.some(node => isRecovering(unfinishedOn(node.facts)?.command))
   if (work.answering !== undefined && !work.forced && !underWay)
     findings.push(
       say(
@@ -138,7 +138,7 @@ export const judgeLostQuorum: ActionJudge = input => {
         'lost-servers',
         'warning',
         `${work.lost.join(', ')} must not come back with their data: together they may still be the old cluster`,
-        'image them anew, or run cloudimg-node reset there; then: cloudimg replace IMAGE HOST',
+        'image them anew, or run cloudimg-node reset there; then let them join: cloudimg run IMAGE with all hosts',
       ),
     )
   findings.push(
@@ -152,6 +152,7 @@ export const judgeLostQuorum: ActionJudge = input => {
   return findings
 }
 
-function isRecovering(command: string | undefined): boolean {
+/** Of a journal's first line. */
+export function isRecovering(command: string | undefined): boolean {
   return command?.startsWith('{"action":"recover"') === true
 }

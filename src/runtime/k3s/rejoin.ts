@@ -5,7 +5,7 @@ import { apiUrl } from './config.ts'
 import { insist, isUp, kubectl } from './kube.ts'
 import { ownConfigAt } from './own-config.ts'
 import { unitOf } from './paths.ts'
-import { concluded, enable, goBackStep, restoring, setAside, versionOf } from './restore.ts'
+import { clusterFor, concluded, enable, goBackStep, restoring, setAside } from './restore.ts'
 import { bringUp, command, waitUntil } from './steps.ts'
 
 // $1 unit, $2 directory, $3 where a datastore is kept aside, $4 node. What an operation that was given up has kept is not ours.
@@ -78,7 +78,7 @@ function rejoinServer(node: PlannedNode, cluster: Cluster, via: PlannedNode, res
   const sentence = `set the datastore of node "${node.name}" aside, and let it join the server at ${via.address}`
   const step = restoration.goBack.has(node.name)
     ? goBackStep(node, cluster, via, restoration, content)
-    : bringUp(node, cluster, { verb: 'join', sentence, via, content })
+    : bringUp(node, clusterFor(node, cluster, restoration), { verb: 'join', sentence, via, content })
   const emptied = command('test', '-e', join(restoring.aside, 'complete'))
   return {
     ...step,
@@ -91,7 +91,7 @@ function rejoinServer(node: PlannedNode, cluster: Cluster, via: PlannedNode, res
 
 function rejoinAgent(node: PlannedNode, cluster: Cluster, via: PlannedNode, restoration: Restoration): DeployStep {
   const unit = unitOf(node.role)
-  const up = isUp(node, versionOf(node, cluster, restoration), via)
+  const up = isUp(node, clusterFor(node, cluster, restoration), via)
   const is = (what: string) => command('systemctl', what, '--quiet', `${unit}.service`)
   const step: DeployStep = restoration.goBack.has(node.name)
     ? goBackStep(node, cluster, via, restoration, ownConfigAt(node, placeOf(node)))

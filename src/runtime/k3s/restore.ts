@@ -153,11 +153,12 @@ function founderConfig(server: PlannedNode, cluster: Cluster): Content {
 /** Who writes into the restored datastore from here on is not asked to forget it again: there is no way back but another snapshot. */
 export function reviveSteps(server: PlannedNode, cluster: Cluster, restoration: Restoration): readonly DeployStep[] {
   const content = founderConfig(server, cluster)
+  const own = clusterFor(server, cluster, restoration)
   const sentence = `start node "${server.name}", alone at first`
   const step = restoration.goBack.has(server.name)
     ? goBackStep(server, cluster, server, restoration, content)
-    : bringUp(server, cluster, { verb: 'init', sentence, content })
-  const up = isUp(server, versionOf(server, cluster, restoration), server)
+    : bringUp(server, own, { verb: 'init', sentence, content })
+  const up = isUp(server, own, server)
   return [
     {
       ...step,
@@ -173,9 +174,9 @@ export function enable({ role }: PlannedNode): Op {
   return { op: 'exec', argv: ['systemctl', 'enable', `${unitOf(role)}.service`] }
 }
 
-/** Nodes that go back run the snapshot's version in the end. */
-export function versionOf(node: PlannedNode, cluster: Cluster, { snapshot, goBack }: Restoration): Cluster {
-  return goBack.has(node.name) ? { ...cluster, version: snapshot?.version } : cluster
+/** As the node sees it: those that go back run the snapshot's version in the end, the others what they have. */
+export function clusterFor(node: PlannedNode, cluster: Cluster, { snapshot, goBack }: Restoration): Cluster {
+  return { ...cluster, version: goBack.has(node.name) ? snapshot?.version : node.facts.k3s.version }
 }
 
 /** The node runs what it ran before it was upgraded, with the place in the cluster that it has now. */
@@ -186,7 +187,7 @@ export function goBackStep(
   restoration: Restoration,
   content: Content,
 ): DeployStep {
-  const up = isUp(node, versionOf(node, cluster, restoration), via)
+  const up = isUp(node, clusterFor(node, cluster, restoration), via)
   return {
     id: `go-back/${node.host}`,
     host: node.host,
