@@ -1,5 +1,6 @@
 import { binary, installer, unknownKeys } from './k3s-conformance/before-start.ts'
 import type { Chapter } from './k3s-conformance/bench.ts'
+import { datastore } from './k3s-conformance/datastore.ts'
 import { images } from './k3s-conformance/images.ts'
 import { oneAgent } from './k3s-conformance/one-agent.ts'
 import { oneServer } from './k3s-conformance/one-server.ts'
@@ -9,4 +10,13 @@ import { twoServers } from './k3s-conformance/two-servers.ts'
  * What k3s does, as far as the product relies on it: one table for the stand-in and for a real k3s. Chapters and rows build on each
  * other, in this order, on the same hosts.
  */
-export const conformance: readonly Chapter[] = [binary, installer, unknownKeys, oneServer, images, oneAgent, twoServers]
+export const conformance: readonly Chapter[] = [
+  binary,
+  installer,
+  unknownKeys,
+  oneServer,
+  images,
+  oneAgent,
+  twoServers,
+  datastore,
+]
