@@ -72,7 +72,17 @@ const chapters: readonly (readonly [heading: string, groups: readonly ((program:
     [addTransferCommands, addArchiveCommands, addRegistryCommands, addLoginCommands, addServeCommand],
   ],
   ['Local store:', [addImageCommands, addStoreCommands]],
-  ['Deploy:', [addDeployCommands, addClusterfileCommands, addClusterCommands, addSnapshotCommands, addDeleteCommand, addViewCommands]],
+  [
+    'Deploy:',
+    [
+      addDeployCommands,
+      addClusterfileCommands,
+      addClusterCommands,
+      addSnapshotCommands,
+      addDeleteCommand,
+      addViewCommands,
+    ],
+  ],
 ]
 
 const exitCodeHelp = `\nExit codes:\n${exitCodeMeanings.map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}`).join('\n')}\n`

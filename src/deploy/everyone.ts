@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Context } from '../core/context.ts'
-import { CloudimgError, isCloudimgError } from '../core/error.ts'
+import { type CloudimgError, isCloudimgError } from '../core/error.ts'
 import { type HostAddress, parseHostAddress } from '../host/address.ts'
 import { gatherFacts } from '../host/facts.ts'
 import type { Role } from '../runtime/runtime.ts'

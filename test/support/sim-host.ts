@@ -112,7 +112,11 @@ export class SimHost implements Host {
     const files = [...this.files].filter(([path]) => !quiet.test(path)).sort(([a], [b]) => (a < b ? -1 : 1))
     // Which state it is, its cluster tells.
     const shown = (path: string, content: Buffer): string =>
-      path.startsWith('/var/lib/rancher/k3s/server/db/') ? 'data' : content.length > 10_000 ? digestOfBuffer(content) : hideTokens(content.toString('utf8'))
+      path.startsWith('/var/lib/rancher/k3s/server/db/')
+        ? 'data'
+        : content.length > 10_000
+          ? digestOfBuffer(content)
+          : hideTokens(content.toString('utf8'))
     return {
       files: files.map(([path, { content, mode }]) => [path, mode, shown(path, content)]),
       links: [...this.links].filter(([path]) => !quiet.test(path)).sort(byKey),

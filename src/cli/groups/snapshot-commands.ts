@@ -20,9 +20,7 @@ function addSave(snapshot: Command, act: Act): void {
     .description('bring the state here, with the token that opens it; with one server its k3s stops for a moment')
   addActionOptions(addReachOptions(addChoiceOptions(command)))
     .addHelpText('after', examples('cloudimg snapshot save', 'cloudimg snapshot save --server 10.0.0.1 --dry-run'))
-    .action((flags: SaveFlags, command: Command) =>
-      act(command, async session => (await load()).save(session, flags)),
-    )
+    .action((flags: SaveFlags, command: Command) => act(command, async session => (await load()).save(session, flags)))
 }
 
 function addList(snapshot: Command, act: Act): void {
@@ -32,9 +30,7 @@ function addList(snapshot: Command, act: Act): void {
     .option('--on-servers', 'also those that k3s keeps on the servers')
   addReachOptions(addChoiceOptions(command))
     .addHelpText('after', examples('cloudimg snapshot list', 'cloudimg snapshot list --on-servers --json'))
-    .action((flags: ListFlags, command: Command) =>
-      act(command, async session => (await load()).list(session, flags)),
-    )
+    .action((flags: ListFlags, command: Command) => act(command, async session => (await load()).list(session, flags)))
 }
 
 function addRestore(snapshot: Command, act: Act): void {

@@ -25,16 +25,7 @@ import { undoAction, type UndoResult } from '../undo.ts'
 /** One server's data become the cluster's, where the majority is lost; whoever of the others is there joins it again. */
 export const recoverAction: Action = {
   name: 'recover',
-  phases: [
-    haltNodes,
-    restoreDatastore,
-    reviveServer,
-    forgetLost,
-    rejoinServers,
-    rejoinAgents,
-    conclude,
-    tidyHosts,
-  ],
+  phases: [haltNodes, restoreDatastore, reviveServer, forgetLost, rejoinServers, rejoinAgents, conclude, tidyHosts],
   judges: [judgeLostQuorum],
   leaves: 'cluster',
 }
@@ -97,7 +88,11 @@ function oneOf(nodes: readonly EveryNode[], text: string): EveryNode {
     nodes.find(node => node.name === asked.name.toLowerCase()) ??
     nodes.find(node => node.address.name === asked.name || node.address.host === asked.host)
   if (found !== undefined) return found
-  throw new CloudimgError('USAGE', `reading host "${text}": the cluster has ${nodes.map(({ name }) => name).join(', ')}`, {
-    hint: 'name a node of the cluster',
-  })
+  throw new CloudimgError(
+    'USAGE',
+    `reading host "${text}": the cluster has ${nodes.map(({ name }) => name).join(', ')}`,
+    {
+      hint: 'name a node of the cluster',
+    },
+  )
 }

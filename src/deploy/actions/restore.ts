@@ -25,16 +25,7 @@ import { undoAction, type UndoResult } from '../undo.ts'
 /** The cluster goes on with the state that it had when a snapshot was taken. */
 export const restoreAction: Action = {
   name: 'restore',
-  phases: [
-    bringSnapshot,
-    haltNodes,
-    restoreDatastore,
-    reviveServer,
-    rejoinServers,
-    rejoinAgents,
-    conclude,
-    tidyHosts,
-  ],
+  phases: [bringSnapshot, haltNodes, restoreDatastore, reviveServer, rejoinServers, rejoinAgents, conclude, tidyHosts],
   judges: [judgeOwnDatastore, judgeSnapshot],
   leaves: 'cluster',
   choosesVersions: true,

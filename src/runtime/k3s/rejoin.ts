@@ -70,7 +70,11 @@ export function rejoinSteps(
   via: PlannedNode,
   restoration: Restoration,
 ): readonly DeployStep[] {
-  return [node.role === 'server' ? rejoinServer(node, cluster, via, restoration) : rejoinAgent(node, cluster, via, restoration)]
+  return [
+    node.role === 'server'
+      ? rejoinServer(node, cluster, via, restoration)
+      : rejoinAgent(node, cluster, via, restoration),
+  ]
 }
 
 function rejoinServer(node: PlannedNode, cluster: Cluster, via: PlannedNode, restoration: Restoration): DeployStep {

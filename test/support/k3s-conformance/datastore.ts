@@ -47,9 +47,13 @@ export const datastore: Chapter = {
       run: async bench => {
         await write(bench.server, 'row-kept')
         await bench.server.must('k3s etcd-snapshot save --name row')
-        const [file = ''] = (await bench.server.must(`ls ${db}/snapshots`)).split('\n').filter(name => name.includes(bench.server.name))
+        const [file = ''] = (await bench.server.must(`ls ${db}/snapshots`))
+          .split('\n')
+          .filter(name => name.includes(bench.server.name))
         expect(await bench.server.must('k3s etcd-snapshot ls')).toContain(file)
-        await bench.server.must(`cp ${db}/snapshots/${file} /root/snapshot; cp ${db}/snapshots/${file} ${db}/snapshots/spare`)
+        await bench.server.must(
+          `cp ${db}/snapshots/${file} /root/snapshot; cp ${db}/snapshots/${file} ${db}/snapshots/spare`,
+        )
         await bench.server.must('k3s etcd-snapshot delete spare')
         expect(await bench.server.must(`ls ${db}/snapshots`)).not.toContain('spare')
         await write(bench.server, 'row-later')

@@ -36,7 +36,8 @@ export async function resetCluster(options: Options, address: string): Promise<v
   if (await isTaken(apiPort)) throw new Fatal(`listen tcp :${apiPort}: bind: address already in use`)
   const from = options.one('cluster-reset-restore-path')
   const objects = from === undefined ? ownObjects() : await snapshotObjects(from, options)
-  if (from !== undefined && existsSync(etcdDir)) renameSync(etcdDir, join(dbDir, `etcd-old-${Math.floor(Date.now() / 1000)}`))
+  if (from !== undefined && existsSync(etcdDir))
+    renameSync(etcdDir, join(dbDir, `etcd-old-${Math.floor(Date.now() / 1000)}`))
   writeState(stateFile, objects)
   writeWhole(membersFile, JSON.stringify([{ name: nodeNameOf(options), address, isLearner: false }]))
   rmSync(membershipFile, { force: true })
@@ -52,7 +53,8 @@ type Objects = readonly (readonly [string, KubeObject])[]
 /** A server that leads has them as they are, another one as it last saw them. */
 function ownObjects(): Objects {
   const led = readIfPresent(stateFile)
-  if (led !== undefined) return Object.entries((JSON.parse(led) as { readonly objects: Record<string, KubeObject> }).objects)
+  if (led !== undefined)
+    return Object.entries((JSON.parse(led) as { readonly objects: Record<string, KubeObject> }).objects)
   const followed = readIfPresent(replicaFile)
   if (followed === undefined) throw new Fatal('cluster-reset: etcd datastore disabled')
   return JSON.parse(followed) as Objects

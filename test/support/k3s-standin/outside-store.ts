@@ -49,7 +49,9 @@ async function post(url: string, body: string): Promise<{ readonly status: numbe
       buffer(response).then(bytes => resolve({ status: response.statusCode ?? 0, text: bytes.toString() }), reject)
     })
     outgoing.once('timeout', () => outgoing.destroy(new Error('the datastore does not answer')))
-    outgoing.once('error', error => reject(new Fatal(`starting kubernetes: creating storage endpoint: ${error.message}`)))
+    outgoing.once('error', error =>
+      reject(new Fatal(`starting kubernetes: creating storage endpoint: ${error.message}`)),
+    )
     outgoing.end(body)
   })
 }

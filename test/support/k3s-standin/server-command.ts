@@ -41,7 +41,10 @@ export async function runServer(argv: readonly string[]): Promise<void> {
   const joined = await joinIfTold(options, self)
   const tokens = chooseTokens(options, joined?.agentPassword)
   const { store, etcd } = await openStore(options, self, joined)
-  const authorities = joined === undefined ? await ownAuthorities(store, tokens.serverPassword, etcd !== undefined) : ensureAuthorities(joined.authorities)
+  const authorities =
+    joined === undefined
+      ? await ownAuthorities(store, tokens.serverPassword, etcd !== undefined)
+      : ensureAuthorities(joined.authorities)
   const cluster: Cluster = { store, authorities, ...tokens, critical: criticalOptions(options) }
   if (etcd === undefined && joined === undefined) log('info', 'Kine available at unix://kine.sock')
   const api = await startApiServer(cluster, servingLeaf(options, address.nodeIp, authorities), etcd)

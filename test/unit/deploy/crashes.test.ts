@@ -103,15 +103,13 @@ const stories: readonly Story[] = [
     act: (world, reach) => runCluster({ ...converting, ...reach }, ctx(), simEnds(world)),
     undo: (world, reach) => undoRun({ ...converting, ...reach }, ctx(), simEnds(world)),
   },
-  ...[hosts, alone].map(
-    (those): Story => ({
-      name: `save (${those.servers.length} servers)`,
-      given: (world, reach) => runCluster({ image, hosts: those, ...reach }, ctx(), simEnds(world)),
-      act: (world, reach) => saveSnapshot({ choice: {}, ...reach }, ctx(), simEnds(world)),
-      undo: (world, reach) => undoSnapshot({ choice: {}, ...reach }, ctx(), simEnds(world)),
-      kept: async reach => (await listSnapshots({ choice: {}, ...reach }, ctx())).kept.map(({ reason }) => reason),
-    }),
-  ),
+  ...[hosts, alone].map((those): Story => ({
+    name: `save (${those.servers.length} servers)`,
+    given: (world, reach) => runCluster({ image, hosts: those, ...reach }, ctx(), simEnds(world)),
+    act: (world, reach) => saveSnapshot({ choice: {}, ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoSnapshot({ choice: {}, ...reach }, ctx(), simEnds(world)),
+    kept: async reach => (await listSnapshots({ choice: {}, ...reach }, ctx())).kept.map(({ reason }) => reason),
+  })),
   {
     name: 'restore',
     given: later,
