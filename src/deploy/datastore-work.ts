@@ -13,6 +13,8 @@ export interface RestoreWork {
   /** Seconds since 1970. */
   readonly takenAt: number
   readonly snapshot: SnapshotState
+  /** As below. */
+  readonly lost: readonly string[]
 }
 
 export interface RecoverWork {

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Context } from '../core/context.ts'
-import { type CloudimgError, isCloudimgError } from '../core/error.ts'
+import { CloudimgError, isCloudimgError } from '../core/error.ts'
 import { type HostAddress, parseHostAddress } from '../host/address.ts'
 import { gatherFacts } from '../host/facts.ts'
 import type { Role } from '../runtime/runtime.ts'
@@ -67,5 +67,33 @@ async function recordOf(
     return record
   } finally {
     await host.close()
+  }
+}
+
+/** The node that the user means: by name, or as its machine is reached. @throws USAGE */
+export function oneOf(nodes: readonly EveryNode[], text: string): EveryNode {
+  const asked = parseHostAddress(text)
+  const found =
+    nodes.find(node => node.name === asked.name.toLowerCase()) ??
+    nodes.find(node => node.address.name === asked.name || node.address.host === asked.host)
+  if (found !== undefined) return found
+  throw new CloudimgError(
+    'USAGE',
+    `reading host "${text}": the cluster has ${nodes.map(({ name }) => name).join(', ')}`,
+    {
+      hint: 'name a node of the cluster',
+    },
+  )
+}
+
+/** Those that are worked with, and the names of the servers among those that nobody reaches. @throws USAGE */
+export function withoutUnreachable(
+  nodes: readonly EveryNode[],
+  unreachable: readonly string[],
+): { readonly reached: readonly EveryNode[]; readonly lost: readonly string[] } {
+  const left = unreachable.map(text => oneOf(nodes, text))
+  return {
+    reached: nodes.filter(node => !left.includes(node)),
+    lost: left.filter(node => node.role === 'server').map(node => node.name),
   }
 }

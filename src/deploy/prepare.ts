@@ -83,7 +83,8 @@ async function prepare(
   // A machine that is a node of ours has taken its old self's place already.
   const reborn = new Set(nodes.filter(node => node.facts.cloudimg.node !== undefined).map(node => node.name))
   const forgotten = members.filter(({ name }) => request.forgotten?.includes(name) === true && !reborn.has(name))
-  const gone = new Set([...leaving, ...forgotten].map(node => node.name))
+  const lost = request.datastore?.lost ?? []
+  const gone = new Set([...[...leaving, ...forgotten].map(node => node.name), ...lost])
   const staying = members.filter(member => !gone.has(member.name))
   const cluster = describeCluster(request, situation, nodes, staying, runtime, timeoutSeconds)
   const { image, fixes = [], wishes = {} } = request

@@ -80,6 +80,7 @@ function timeText(milliseconds: number): string {
 
 export interface RestoreFlags extends ReachFlags, ActionFlags, ChoiceFlags {
   readonly confirm?: string
+  readonly forceUnreachable?: readonly string[]
 }
 
 /** `cloudimg snapshot restore SNAPSHOT`: the cluster goes back to it. */
@@ -87,6 +88,7 @@ export async function restore(session: Session, snapshot: string, flags: Restore
   const options: RestoreOptions = {
     choice: choiceOf(flags),
     snapshot,
+    forceUnreachable: listOf(flags.forceUnreachable),
     approve: confirmedBy(session, flags.confirm),
     ...(await reachOf(session, flags)),
   }

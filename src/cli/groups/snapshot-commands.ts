@@ -37,6 +37,7 @@ function addRestore(snapshot: Command, act: Act): void {
   const command = snapshot
     .command('restore <snapshot>')
     .description('go back to a snapshot; what was written since is lost')
+    .option('--force-unreachable <hosts>', 'do without these machines; the cluster forgets their servers', gather)
     .option('--confirm <cluster>', 'the cluster’s name, instead of typing it')
   addActionOptions(addReachOptions(addChoiceOptions(command)))
     .addHelpText(

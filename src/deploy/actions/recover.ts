@@ -1,11 +1,10 @@
 import { join } from 'node:path'
 import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
-import { parseHostAddress } from '../../host/address.ts'
 import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
 import type { Action } from '../action.ts'
 import { type Ends, realEnds } from '../ends.ts'
-import { type Everyone, type EveryNode, findEveryone } from '../everyone.ts'
+import { type Everyone, findEveryone, oneOf, withoutUnreachable } from '../everyone.ts'
 import { newestUnfinished } from '../journal.ts'
 import { isRecovering, judgeLostQuorum } from '../judges/datastore.ts'
 import { type ReachOptions, stateHome } from '../options.ts'
@@ -60,18 +59,17 @@ async function requestOf(options: RecoverOptions, ends: Ends, ctx: Context): Pro
   const { server, forceUnreachable = [], force = false, ...reach } = options
   const { id, nodes, answering } = await everyoneFrom(server, reach, ends, ctx)
   const named = oneOf(nodes, server)
-  const lost = forceUnreachable.map(text => oneOf(nodes, text))
-  if (named.role !== 'server' || lost.includes(named))
+  const { reached, lost } = withoutUnreachable(nodes, forceUnreachable)
+  if (named.role !== 'server' || !reached.includes(named))
     throw new CloudimgError('USAGE', `recovering with "${server}": it is no server that can be reached`, {
       hint: 'name a server whose data shall count',
     })
-  const names = lost.filter(node => node.role === 'server').map(node => node.name)
   const unfinished = await newestUnfinished(join(reach.stateHome ?? stateHome(), id))
   const underWay = isRecovering(unfinished?.lines.find(line => line.event === 'begin')?.command)
-  const work = { server: named.address.name, answering, forced: force, underWay, lost: names }
+  const work = { server: named.address.name, answering, forced: force, underWay, lost }
   return {
     ...reach,
-    inventory: nodes.filter(node => !lost.includes(node)),
+    inventory: reached,
     datastore: { kind: 'recover', ...work },
   }
 }
@@ -80,19 +78,4 @@ async function requestOf(options: RecoverOptions, ends: Ends, ctx: Context): Pro
 async function everyoneFrom(server: string, reach: ReachOptions, ends: Ends, ctx: Context): Promise<Everyone> {
   const found = await findEveryone({ server }, reach, ends, ctx)
   return found.answering === undefined ? await findEveryone({ cluster: found.id }, reach, ends, ctx) : found
-}
-
-function oneOf(nodes: readonly EveryNode[], text: string): EveryNode {
-  const asked = parseHostAddress(text)
-  const found =
-    nodes.find(node => node.name === asked.name.toLowerCase()) ??
-    nodes.find(node => node.address.name === asked.name || node.address.host === asked.host)
-  if (found !== undefined) return found
-  throw new CloudimgError(
-    'USAGE',
-    `reading host "${text}": the cluster has ${nodes.map(({ name }) => name).join(', ')}`,
-    {
-      hint: 'name a node of the cluster',
-    },
-  )
 }

@@ -5,13 +5,14 @@ import { type ActionResult, performAction, planAction, type PlanResult } from '.
 import type { Action } from '../action.ts'
 import type { ClusterChoice } from '../discover.ts'
 import { type Ends, realEnds } from '../ends.ts'
-import { findEveryone } from '../everyone.ts'
+import { findEveryone, withoutUnreachable } from '../everyone.ts'
 import { judgeOwnDatastore, judgeSnapshot } from '../judges/datastore.ts'
 import { type KeptSnapshot, listKeptSnapshots, openKeptSnapshot } from '../kept-snapshots.ts'
 import { type ReachOptions, stateHome } from '../options.ts'
 import {
   bringSnapshot,
   conclude,
+  forgetLost,
   haltNodes,
   rejoinAgents,
   rejoinServers,
@@ -25,7 +26,17 @@ import { undoAction, type UndoResult } from '../undo.ts'
 /** The cluster goes on with the state that it had when a snapshot was taken. */
 export const restoreAction: Action = {
   name: 'restore',
-  phases: [bringSnapshot, haltNodes, restoreDatastore, reviveServer, rejoinServers, rejoinAgents, conclude, tidyHosts],
+  phases: [
+    bringSnapshot,
+    haltNodes,
+    restoreDatastore,
+    reviveServer,
+    forgetLost,
+    rejoinServers,
+    rejoinAgents,
+    conclude,
+    tidyHosts,
+  ],
   judges: [judgeOwnDatastore, judgeSnapshot],
   leaves: 'cluster',
   choosesVersions: true,
@@ -35,6 +46,8 @@ export interface RestoreOptions extends ReachOptions {
   readonly choice: ClusterChoice
   /** As `listSnapshots` names it. */
   readonly snapshot: string
+  /** Do without these machines: their servers are forgotten. */
+  readonly forceUnreachable?: readonly string[]
 }
 
 export async function planRestore(options: RestoreOptions, ctx: Context, ends: Ends = realEnds): Promise<PlanResult> {
@@ -55,7 +68,7 @@ export async function undoRestore(options: RestoreOptions, ctx: Context, ends: E
 }
 
 async function requestOf(
-  { choice, snapshot: asked, ...reach }: RestoreOptions,
+  { choice, snapshot: asked, forceUnreachable = [], ...reach }: RestoreOptions,
   ends: Ends,
   ctx: Context,
 ): Promise<ActionRequest> {
@@ -63,12 +76,14 @@ async function requestOf(
   const kept = await findKept(asked, join(reach.stateHome ?? stateHome(), everyone.id))
   const { digest, size, isZip, token, file } = await openKeptSnapshot(kept)
   const { id, cluster, node, takenAt, datastore, version } = kept
+  const { reached, lost } = withoutUnreachable(everyone.nodes, forceUnreachable)
+  const snapshot = { datastore, version, digest, size, isZip }
   return {
     ...reach,
-    inventory: everyone.nodes,
+    inventory: reached,
     brings: [file],
     given: { token },
-    datastore: { kind: 'restore', id, cluster, node, takenAt, snapshot: { datastore, version, digest, size, isZip } },
+    datastore: { kind: 'restore', id, cluster, node, takenAt, snapshot, lost },
   }
 }
 

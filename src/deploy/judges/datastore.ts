@@ -14,41 +14,33 @@ function about({ nodes }: PlanInput): Say {
 
 /** What is kept elsewhere is its owner's: cloudimg neither backs it up nor puts it back. */
 export const judgeOwnDatastore: ActionJudge = input =>
-  input.runtime.inherited(input.nodes[0])?.datastore === 'external'
-    ? [
-        about(input)(
-          'external-datastore',
-          'error',
-          'the cluster keeps its state in a datastore outside',
-          'back it up, and restore it, with its own tools; keep the token with it: cloudimg exec servers -- cat /var/lib/rancher/k3s/server/token',
-        ),
-      ]
-    : []
+  outside(
+    input,
+    'error',
+    'the cluster keeps its state in a datastore outside',
+    'back it up, and restore it, with its own tools; keep the token with it: cloudimg exec servers -- cat /var/lib/rancher/k3s/server/token',
+  )
 
 /** No snapshot precedes the switch. */
 export const judgeOutsideBackup: ActionJudge = input =>
-  input.cluster.datastore === 'external'
-    ? [
-        about(input)(
-          'external-datastore',
-          'warning',
-          'the cluster keeps its state in a datastore outside, of which no snapshot is taken',
-          'back it up first, with its own tools',
-        ),
-      ]
-    : []
+  outside(
+    input,
+    'warning',
+    'the cluster keeps its state in a datastore outside, of which no snapshot is taken',
+    'back it up first, with its own tools',
+  )
 
 export const judgeOutsideData: ActionJudge = input =>
-  input.cluster.datastore === 'external'
-    ? [
-        about(input)(
-          'external-datastore',
-          'warning',
-          "the datastore outside keeps the cluster's state, sealed with a token that goes away now",
-          'remove it there; another cluster cannot begin with it',
-        ),
-      ]
-    : []
+  outside(
+    input,
+    'warning',
+    "the datastore outside keeps the cluster's state, sealed with a token that goes away now",
+    'remove it there; another cluster cannot begin with it',
+  )
+
+function outside(input: PlanInput, severity: Finding['severity'], message: string, fix: string): readonly Finding[] {
+  return input.cluster.datastore === 'external' ? [about(input)('external-datastore', severity, message, fix)] : []
+}
 
 /** Whether the snapshot is one of this cluster, that what runs here can open; and what it will cost. */
 export const judgeSnapshot: ActionJudge = input => {
@@ -95,6 +87,7 @@ export const judgeSnapshot: ActionJudge = input => {
       message: `it runs ${node.facts.k3s.version}, and has nothing of ${snapshot.version} to go back to`,
       fix: `delete it, restore, and let it join again with an image of ${snapshot.version}`,
     })
+  findings.push(...lostServers(work.lost, say))
   const age = formatAge(target.facts.time - work.takenAt)
   findings.push(
     say(
@@ -132,15 +125,7 @@ export const judgeLostQuorum: ActionJudge = input => {
         'repair the others with cloudimg replace; or say --force, and what they know alone is lost',
       ),
     )
-  if (work.lost.length > 0)
-    findings.push(
-      say(
-        'lost-servers',
-        'warning',
-        `${work.lost.join(', ')} must not come back with their data: together they may still be the old cluster`,
-        'image them anew, or run cloudimg-node reset there; then let them join: cloudimg run IMAGE with all hosts',
-      ),
-    )
+  findings.push(...lostServers(work.lost, say))
   findings.push(
     say(
       'writes-lost',
@@ -155,4 +140,16 @@ export const judgeLostQuorum: ActionJudge = input => {
 /** Of a journal's first line. */
 export function isRecovering(command: string | undefined): boolean {
   return command?.startsWith('{"action":"recover"') === true
+}
+
+function lostServers(lost: readonly string[], say: Say): readonly Finding[] {
+  if (lost.length === 0) return []
+  return [
+    say(
+      'lost-servers',
+      'warning',
+      `${lost.join(', ')} must not come back with their data: together they may still be the old cluster`,
+      'image them anew, or run cloudimg-node reset there; then let them join: cloudimg run IMAGE with all hosts',
+    ),
+  ]
 }

@@ -62,8 +62,7 @@ export const forgetLost: Phase = {
   limit: () => 1,
   steps(deployment) {
     const { datastore, runtime } = deployment
-    const lost = datastore?.kind === 'recover' ? datastore.lost : []
-    return lost.flatMap(name => runtime.forget({ name }, restorer(deployment)))
+    return (datastore?.lost ?? []).flatMap(name => runtime.forget({ name }, restorer(deployment)))
   },
 }
 
@@ -78,8 +77,9 @@ export const rejoinAgents: Phase = {
   title: 'Agents follow',
   steps(deployment) {
     const { datastore, runtime, cluster } = deployment
-    if (datastore?.kind === 'restore') return rejoin(deployment, 'agent')
-    return others(deployment, 'agent').flatMap(node => runtime.redirect(node, cluster, restorer(deployment)))
+    const target = restorer(deployment)
+    const redirected = others(deployment, 'agent').flatMap(node => runtime.redirect(node, cluster, target))
+    return datastore?.kind === 'restore' ? [...redirected, ...rejoin(deployment, 'agent')] : redirected
   },
 }
 

@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { deleteHosts } from '../../../src/deploy/actions/delete.ts'
 import { joinHosts } from '../../../src/deploy/actions/join.ts'
-import { planRecover, recoverCluster, type RecoverOptions } from '../../../src/deploy/actions/recover.ts'
 import { replaceHost } from '../../../src/deploy/actions/replace.ts'
 import { resetCluster } from '../../../src/deploy/actions/reset.ts'
 import { planRestore, restoreSnapshot } from '../../../src/deploy/actions/restore.ts'
@@ -15,10 +14,9 @@ import {
   type SnapshotOptions,
   type SnapshotResult,
 } from '../../../src/deploy/actions/snapshot.ts'
-import { undoUpgrade, upgradeCluster } from '../../../src/deploy/actions/upgrade.ts'
+import { upgradeCluster } from '../../../src/deploy/actions/upgrade.ts'
 import type { ActionResult } from '../../../src/deploy/act.ts'
 import { digestOf, hexOf } from '../../../src/core/digest.ts'
-import { formatAge } from '../../../src/deploy/age.ts'
 import type { KeptSnapshot } from '../../../src/deploy/kept-snapshots.ts'
 import type { RunOptions } from '../../../src/deploy/options.ts'
 import { sampleClusterImage, sampleImages } from '../../support/sample-cluster-image.ts'
@@ -165,6 +163,18 @@ describe('snapshot restore', () => {
     expect(configOf('10.0.0.3')).toContain('server: "https://10.0.0.2:6443"\n')
   })
 
+  it('does without a machine that is gone, where that is said', async () => {
+    await run()
+    const { snapshot } = await save()
+    stop('10.0.0.1')
+    await expect(restore(snapshot.id)).rejects.toMatchObject({ code: 'HOST_UNREACHABLE' })
+    const options = { ...reach(), snapshot: snapshot.id, forceUnreachable: ['node1'] }
+    expect(await warnings(ctx => restoreSnapshot(options, ctx, operator.ends))).toContain('lost-servers')
+    expect([...world.cluster!.members]).toEqual(['node2', 'node3'])
+    expect(world.nodes.has('node1')).toBe(false)
+    expect(configOf('10.0.0.4')).toContain('server: "https://10.0.0.2:6443"\n')
+  })
+
   it('takes back a node that was imaged anew since', async () => {
     await run()
     const { snapshot } = await save()
@@ -228,52 +238,6 @@ describe('snapshot restore', () => {
   })
 })
 
-describe('recover', () => {
-  const recover = async (more: Partial<RecoverOptions> = {}): Promise<ActionResult> =>
-    await recoverCluster({ server: '10.0.0.2', ...reach(), ...more }, testContext(), operator.ends)
-
-  it('goes on with one server, and the others come back by run', async () => {
-    await run()
-    stop('10.0.0.1', '10.0.0.3')
-    await expect(recover()).rejects.toMatchObject({ code: 'HOST_UNREACHABLE' })
-    const ctx = testContext()
-    const options = { server: '10.0.0.2', forceUnreachable: ['10.0.0.1', 'node3'], ...reach() }
-    const { plan } = await planRecover(options, ctx, operator.ends)
-    expect(plan.findings.map(({ id, severity }) => [id, severity])).toEqual([
-      ['lost-servers', 'warning'],
-      ['writes-lost', 'warning'],
-    ])
-    expect(await recover(options)).toMatchObject({ changed: true })
-    expect([...world.cluster!.members]).toEqual(['node2'])
-    expect([...world.nodes.keys()].sort()).toEqual(['node2', 'node4'])
-    expect(configOf('10.0.0.4')).toContain('server: "https://10.0.0.2:6443"\n')
-    for (const name of ['10.0.0.1', '10.0.0.3']) {
-      const host = world.hosts.get(name)!
-      host.isOff = false
-      host.image()
-    }
-    expect(await run()).toMatchObject({ changed: true })
-    expect([...world.cluster!.members].sort()).toEqual(['node1', 'node2', 'node3'])
-    expect(await run()).toMatchObject({ changed: false })
-  })
-
-  it('is refused while a majority is there, unless that is forced', async () => {
-    await run()
-    world.hosts.get('10.0.0.2')!.units.get('k3s')!.active = false
-    const before = world.changes().length
-    await expect(recover()).rejects.toMatchObject({ data: { findings: 'quorum-healthy' } })
-    expect(world.changes()).toHaveLength(before)
-    expect(await recover({ force: true })).toMatchObject({ changed: true })
-    expect([...world.cluster!.members]).toEqual(['node2', 'node1', 'node3'])
-  })
-
-  it('is for embedded etcd, and for a server', async () => {
-    await run({ hosts: { servers: ['10.0.0.2'], agents } })
-    await expect(recover({ force: true })).rejects.toMatchObject({ data: { findings: 'no-etcd' } })
-    await expect(recover({ server: '10.0.0.4' })).rejects.toMatchObject({ code: 'USAGE' })
-  })
-})
-
 describe('a conversion', () => {
   it('takes a snapshot of SQLite first, which takes a single server back', async () => {
     await run({ hosts: alone })
@@ -323,73 +287,4 @@ describe('a datastore outside', () => {
 const patch = sampleClusterImage({
   files: { 'bin/k3s': 'k3s v1.31.5+k3s1' },
   metadata: { version: 'v1.31.5+k3s1' },
-})
-const minor = sampleClusterImage({
-  files: { 'bin/k3s': 'k3s v1.32.0+k3s1' },
-  metadata: { version: 'v1.32.0+k3s1' },
-})
-
-function versions(): readonly string[] {
-  return [...world.nodes.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1)).map(node => node.version)
-}
-
-describe('an upgrade that failed', () => {
-  const upgrade = async (to: typeof image): Promise<unknown> =>
-    await upgradeCluster({ image: to, ...reach() }, testContext(), operator.ends).then(
-      () => undefined,
-      (error: unknown) => error,
-    )
-
-  it.each([
-    ['the first server', '10.0.0.1'],
-    ['the last server', '10.0.0.3'],
-    ['an agent', '10.0.0.4'],
-  ])('over a minor version at %s says how to go back, and that goes back', async (_, broken) => {
-    await run()
-    world.hosts.get(broken)!.isBroken = true
-    const error = await upgrade(minor)
-    const [snapshot] = await kept()
-    const cluster = snapshot!.cluster
-    expect(error).toMatchObject({
-      code: 'PHASE_FAILED',
-      hint: expect.stringMatching(
-        new RegExp(
-          `cloudimg snapshot restore ${snapshot!.id} --cluster ${cluster} --confirm ${cluster}; its snapshot is less than a minute old, and what was written since is lost`,
-        ),
-      ),
-    })
-    world.cluster!.applied.push('later.yaml')
-    await restore(snapshot!.id)
-    expect(versions()).toEqual(Array.from({ length: 4 }, () => 'v1.31.4+k3s1'))
-    expect(world.cluster!.applied).toEqual([])
-    expect(await run()).toMatchObject({ changed: false })
-  })
-
-  it('over a minor version is not undone: the refusal names the step', async () => {
-    await run()
-    world.hosts.get('10.0.0.1')!.isBroken = true
-    await upgrade(minor)
-    const undone = undoUpgrade({ image: minor, ...reach() }, testContext(), operator.ends)
-    await expect(undone).rejects.toMatchObject({ code: 'REFUSED', data: { step: 'upgrade/10.0.0.1' } })
-  })
-
-  it('within a minor version walks back', async () => {
-    await run()
-    const before = world.state()
-    world.hosts.get('10.0.0.3')!.isBroken = true
-    expect(await upgrade(patch)).toMatchObject({ code: 'PHASE_FAILED' })
-    expect(versions().slice(0, 3)).toEqual(['v1.31.5+k3s1', 'v1.31.5+k3s1', 'v1.31.4+k3s1'])
-    await undoUpgrade({ image: patch, ...reach() }, testContext(), operator.ends)
-    expect(versions()).toEqual(Array.from({ length: 4 }, () => 'v1.31.4+k3s1'))
-    expect(world.state()).toEqual(before)
-  })
-})
-
-describe('formatAge', () => {
-  it.each([
-    [-5, 'less than a minute'],
-    [90, '2 min'],
-    [3 * 3600, '3 h'],
-    [3 * 86_400, '3 days'],
-  ])('says %i seconds as %s', (seconds, text) => expect(formatAge(seconds)).toBe(text))
 })
