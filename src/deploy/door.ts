@@ -5,7 +5,9 @@ import type { DeployStep } from '../runtime/step.ts'
 import type { Journal, JournalLine } from './journal.ts'
 import { perform, type Tools } from './perform.ts'
 import { holds } from './probe.ts'
-import { pause } from './waiting.ts'
+
+/** How often a finished step is looked at before it counts as failed; a minute in all. */
+const looks = 30
 
 export interface Door extends Tools {
   readonly journal: Pick<Journal, 'write'>
@@ -95,12 +97,12 @@ async function doAndProve(step: DeployStep, host: Host, door: Door, ctx: Context
   )
 }
 
-/** A cluster that has just changed may be silent for a moment: what does not hold now is looked at a few times more. */
+/** A cluster that has just changed may be silent for a while (a server that leaves has etcd elect a leader): what does not hold now is looked at again. */
 async function isProved(step: DeployStep, host: Host, door: Door, ctx: Context): Promise<boolean> {
   for (let look = 1; ; look++) {
     if (await holds(step.done, host, door, ctx)) return true
-    if (look === 5) return false
-    await pause(door.pace.pollMs, ctx)
+    if (look === looks) return false
+    await door.pace.sleep(door.pace.pollMs, ctx.signal)
   }
 }
 
