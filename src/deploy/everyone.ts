@@ -59,12 +59,23 @@ async function recordOf(
 ): Promise<ClusterRecord> {
   const home = reach.stateHome ?? stateHome()
   if (choice.server === undefined) return await chooseCluster(home, choice.cluster)
-  const host = await ends.connect(parseHostAddress(choice.server), reach.ssh ?? {}, ctx)
+  const record = await recordFrom(choice.server, reach, ends, ctx)
+  if (record === undefined) throw unanswered
+  return record
+}
+
+/** What the operator knows of the cluster of a server; undefined where that is nothing. */
+export async function recordFrom(
+  server: string,
+  reach: ReachOptions,
+  ends: Ends,
+  ctx: Context,
+): Promise<ClusterRecord | undefined> {
+  const home = reach.stateHome ?? stateHome()
+  const host = await ends.connect(parseHostAddress(server), reach.ssh ?? {}, ctx)
   try {
-    const id = readNodeRecord(await gatherFacts(host, ctx))?.cluster
-    const record = id === undefined ? undefined : await readClusterRecord(join(home, id))
-    if (record === undefined) throw unanswered
-    return record
+    const id = readNodeRecord(await gatherFacts(host, () => ends.now(), ctx))?.cluster
+    return id === undefined ? undefined : await readClusterRecord(join(home, id))
   } finally {
     await host.close()
   }

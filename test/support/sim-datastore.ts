@@ -79,7 +79,7 @@ function save(world: SimWorld, host: SimHost, name: string, [to, id, datastore, 
     notes: [...cluster.notes],
     applied: cluster.applied,
   }
-  const about = { v: 1, cluster: id, datastore, version, node, takenAt: Math.round(Date.now() / 1000) }
+  const about = { v: 1, cluster: id, datastore, version, node, takenAt: Math.round(world.clock.now() / 1000) }
   host.write(`${to}/datastore`, JSON.stringify(snapshot))
   host.write(`${to}/token`, `K10${'a'.repeat(64)}::server:${cluster.token}\n`)
   host.write(`${to}/about.json`, JSON.stringify(about))

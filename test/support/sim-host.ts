@@ -134,6 +134,7 @@ export class SimHost implements Host {
   }
 
   change(what: string): void {
+    this.#world.firstChange ??= this.#world.calls
     this.changes.push(what)
   }
 

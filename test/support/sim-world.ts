@@ -17,6 +17,8 @@ export class SimWorld {
   /** Datastores that no host of this world has, by their URL. */
   readonly outside = new Map<string, SimCluster>()
   calls = 0
+  /** The call that first changed a host. */
+  firstChange: number | undefined
   /** The call at which the operator is killed, and on which side of its effect. */
   killAt: { readonly call: number; readonly side: 'before' | 'after' } | undefined
   onKill: () => void = () => undefined

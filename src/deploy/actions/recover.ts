@@ -4,7 +4,7 @@ import { CloudimgError } from '../../core/error.ts'
 import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
 import type { Action } from '../action.ts'
 import { type Ends, realEnds } from '../ends.ts'
-import { type Everyone, findEveryone, oneOf, withoutUnreachable } from '../everyone.ts'
+import { type Everyone, findEveryone, oneOf, recordFrom, withoutUnreachable } from '../everyone.ts'
 import { newestUnfinished } from '../journal.ts'
 import { isRecovering, judgeLostQuorum } from '../judges/datastore.ts'
 import { type ReachOptions, stateHome } from '../options.ts'
@@ -74,8 +74,8 @@ async function requestOf(options: RecoverOptions, ends: Ends, ctx: Context): Pro
   }
 }
 
-/** Whether anybody answers counts, so the named server is asked first, then all that the operator knows. */
+/** Whether anybody answers counts, so all that the operator knows are asked, not the named server alone. */
 async function everyoneFrom(server: string, reach: ReachOptions, ends: Ends, ctx: Context): Promise<Everyone> {
-  const found = await findEveryone({ server }, reach, ends, ctx)
-  return found.answering === undefined ? await findEveryone({ cluster: found.id }, reach, ends, ctx) : found
+  const record = await recordFrom(server, reach, ends, ctx)
+  return await findEveryone(record === undefined ? { server } : { cluster: record.id }, reach, ends, ctx)
 }

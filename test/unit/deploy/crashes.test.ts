@@ -156,8 +156,9 @@ describe.each(stories)('a crash in $name', { timeout: 1_800_000 }, story => {
     )
     let undone = 0
     // Some early ones whatever the sample is: before the point of no return, so that there is something to undo.
-    const early = [0.1, 0.2, 0.3].map(
-      share => ({ call: Math.ceil(reference.calls * share), side: 'after', torn: false }) as const,
+    const first = reference.firstChange!
+    const early = [0, 0.1, 0.2, 0.3].map(
+      share => ({ call: first + Math.floor((reference.calls - first) * share), side: 'after', torn: false }) as const,
     )
     for (const point of [...early, ...sample(`crashes in ${story.name}`, points, 12)]) {
       const what = `${story.name}, ${JSON.stringify(point)}`
