@@ -31,6 +31,9 @@ export { deleteHosts, type DeleteOptions, planDelete } from './deploy/actions/de
 export { planReplace, replaceHost, type ReplaceOptions } from './deploy/actions/replace.ts'
 export { planUpgrade, upgradeCluster, type UpgradeRequest } from './deploy/actions/upgrade.ts'
 export { planReset, resetCluster, type ResetOptions } from './deploy/actions/reset.ts'
+export { listSnapshots, planSnapshot, saveSnapshot, type SnapshotList } from './deploy/actions/snapshot.ts'
+export { planRestore, restoreSnapshot, type RestoreOptions } from './deploy/actions/restore.ts'
+export { planRecover, recoverCluster, type RecoverOptions } from './deploy/actions/recover.ts'
 export { type ClusterStatus, clusterStatus } from './deploy/actions/status.ts'
 export {
   type CertificateCheck,

@@ -5,15 +5,21 @@ import type { ActionFlags } from './reach-options.ts'
 import type { Session } from './session.ts'
 
 /** The three ways to call an action. */
-export interface ActionCalls {
+export interface ActionCalls<T extends ActionResult> {
   readonly plan: () => Promise<PlanResult>
-  readonly perform: () => Promise<ActionResult>
+  readonly perform: () => Promise<T>
+  /** What people read in the end; who is in the cluster unless told. */
+  readonly describe?: (result: T) => string
   /** Absent where nothing can be taken back. */
   readonly undo?: () => Promise<UndoResult>
 }
 
 /** Plans, undoes or performs, as the flags say, and answers. Returns the exit code. */
-export async function carryOutAction(session: Session, flags: ActionFlags, calls: ActionCalls): Promise<number> {
+export async function carryOutAction<T extends ActionResult>(
+  session: Session,
+  flags: ActionFlags,
+  calls: ActionCalls<T>,
+): Promise<number> {
   if (flags.dryRun === true) return showPlan(session, flags, await calls.plan())
   if (flags.undo === true && calls.undo !== undefined) {
     const result = await calls.undo()
@@ -21,7 +27,7 @@ export async function carryOutAction(session: Session, flags: ActionFlags, calls
     return 0
   }
   const result = await calls.perform()
-  session.answer({ ok: true, code: 0, ...result }, () => describeResult(result))
+  session.answer({ ok: true, code: 0, ...result }, () => (calls.describe ?? describeResult)(result))
   return 0
 }
 

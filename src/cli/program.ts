@@ -16,6 +16,7 @@ import { addLoginCommands } from './groups/login-commands.ts'
 import { addProveCommands } from './groups/prove-commands.ts'
 import { addRegistryCommands } from './groups/registry-commands.ts'
 import { addServeCommand } from './groups/serve-command.ts'
+import { addSnapshotCommands } from './groups/snapshot-commands.ts'
 import { addStoreCommands } from './groups/store-commands.ts'
 import { addTransferCommands } from './groups/transfer-commands.ts'
 import { addViewCommands } from './groups/view-commands.ts'
@@ -82,7 +83,15 @@ const chapters: readonly (readonly [heading: string, groups: readonly ((program:
   ['Local store:', [addImageCommands, addStoreCommands]],
   [
     'Deploy:',
-    [addDeployCommands, addClusterfileCommands, addClusterCommands, addDeleteCommand, addViewCommands, addCareCommands],
+    [
+      addDeployCommands,
+      addClusterfileCommands,
+      addClusterCommands,
+      addSnapshotCommands,
+      addDeleteCommand,
+      addViewCommands,
+      addCareCommands,
+    ],
   ],
 ]
 

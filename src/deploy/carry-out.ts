@@ -4,6 +4,7 @@ import type { Context } from '../core/context.ts'
 import { CloudimgError, isCloudimgError, reasonOf } from '../core/error.ts'
 import type { Host } from '../host/host.ts'
 import type { DeployStep } from '../runtime/step.ts'
+import type { DatastoreWork } from './datastore-work.ts'
 import { applyStep, type Door } from './door.ts'
 import { type Journal, type JournalLine, openJournal } from './journal.ts'
 import { Keep } from './keep.ts'
@@ -47,7 +48,7 @@ export async function withOperation<T>(
       holes: prepared.holes,
       hosts: prepared.hosts,
       registry: prepared.registry,
-      sources: new Sources(situation.rootfs.map(({ tree }) => tree)),
+      sources: new Sources([...situation.rootfs.map(({ tree }) => tree), prepared.request.brings ?? []]),
       keep: new Keep(join(directory, 'snapshots', journal.op)),
       lease,
       mirror: mirrorLine,
@@ -119,8 +120,14 @@ export function commandText({ request, plan }: Pick<Prepared, 'request' | 'plan'
     registry: registry && [registry.mode, registry.url],
     fixes,
     wishes,
+    datastore: datastoreText(request.datastore),
   }
   return JSON.stringify({ action: plan.action, image: plan.image?.digest, nodes, leaving, forgotten, ...said })
+}
+
+function datastoreText(work: DatastoreWork | undefined): string | undefined {
+  if (work === undefined) return undefined
+  return work.kind === 'restore' ? `restore ${work.id} ${work.snapshot.digest}` : `recover ${work.server}`
 }
 
 function afterChanges(error: unknown, journal: Journal): CloudimgError {

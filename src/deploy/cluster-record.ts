@@ -36,7 +36,7 @@ export async function readClusterRecord(directory: string): Promise<ClusterRecor
   }
 }
 
-/** Adds and replaces by node name; `gone` are taken out. */
+/** Adds and replaces by node name, in place: the server that is asked first stays the first. `gone` are taken out. */
 export async function updateClusterRecord(
   directory: string,
   id: string,
@@ -46,15 +46,18 @@ export async function updateClusterRecord(
 ): Promise<void> {
   const present = await readClusterRecord(directory)
   const before = present?.hosts ?? []
-  const named = new Set([...hosts.map(entry => entry.name), ...gone])
-  const kept = before.filter(entry => !named.has(entry.name))
+  const known = new Set(before.map(entry => entry.name))
+  const kept = before
+    .filter(entry => !gone.includes(entry.name) || hosts.some(({ name }) => name === entry.name))
+    .map(entry => hosts.find(({ name }) => name === entry.name) ?? entry)
+  const added = hosts.filter(({ name }) => !known.has(name))
   const away = [...new Set([...(present?.removed ?? []), ...removed])].filter(
     name => !hosts.some(entry => entry.name === name),
   )
   const record: ClusterRecord = {
     v: 1,
     id,
-    hosts: [...kept, ...hosts],
+    hosts: [...kept, ...added],
     ...(away.length === 0 ? {} : { removed: away }),
   }
   const text = `${JSON.stringify(record, undefined, 2)}\n`

@@ -103,17 +103,25 @@ async function append(handle: FileHandle, path: string, line: JournalLine): Prom
   })
 }
 
+interface Unfinished {
+  readonly op: string
+  readonly text: string
+  readonly lines: readonly JournalLine[]
+}
+
 /** The latest operation, where it is for this command and has not ended. */
-export async function findUnfinished(
-  directory: string,
-  command: string,
-): Promise<{ readonly op: string; readonly text: string; readonly lines: readonly JournalLine[] } | undefined> {
+export async function findUnfinished(directory: string, command: string): Promise<Unfinished | undefined> {
+  const newest = await newestUnfinished(directory)
+  return newest?.lines.find(line => line.event === 'begin')?.command === command ? newest : undefined
+}
+
+/** The latest operation, whatever was asked, where it has not ended. */
+export async function newestUnfinished(directory: string): Promise<Unfinished | undefined> {
   const names = (await readdirIfPresent(directory)).filter(name => name.endsWith('.jsonl')).sort(compareBytes)
   const newest = names.at(-1)
   if (newest === undefined) return undefined
   const text = (await readFileIfPresent(join(directory, newest), 256 * MiB))?.toString('utf8') ?? ''
   const lines = parseJournal(text)
-  const begin = lines.find(line => line.event === 'begin')
-  if (begin?.command !== command || lines.some(line => line.event === 'end')) return undefined
+  if (lines.some(line => line.event === 'end')) return undefined
   return { op: newest.slice(0, -'.jsonl'.length), text, lines }
 }

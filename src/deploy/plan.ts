@@ -3,6 +3,7 @@ import type { Finding } from '../runtime/finding.ts'
 import type { Cluster, Member, Role, Runtime } from '../runtime/runtime.ts'
 import type { DeployStep } from '../runtime/step.ts'
 import type { Action } from './action.ts'
+import type { DatastoreWork } from './datastore-work.ts'
 import { asIgnored } from './ignore-findings.ts'
 import type { Wishes } from './options.ts'
 import type { RegistryAnswer } from './registry/ask-registry.ts'
@@ -27,6 +28,8 @@ export interface Deployment {
   readonly findings: readonly Finding[]
   readonly fixes: readonly string[]
   readonly wishes: Wishes
+  /** For actions that are about the datastore alone. */
+  readonly datastore?: DatastoreWork
   /** Lines for the shell that the image wants to have run once the cluster is up. */
   readonly launch: readonly string[]
 }

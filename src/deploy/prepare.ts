@@ -97,12 +97,13 @@ async function prepare(
   // A machine that is a node of ours has taken its old self's place already.
   const reborn = new Set(everyone.filter(node => node.facts.cloudimg.node !== undefined).map(node => node.name))
   const forgotten = members.filter(({ name }) => request.forgotten?.includes(name) === true && !reborn.has(name))
-  const gone = new Set([...leaving, ...forgotten].map(node => node.name))
+  const lost = request.datastore?.lost ?? []
+  const gone = new Set([...[...leaving, ...forgotten].map(node => node.name), ...lost])
   const staying = members.filter(member => !gone.has(member.name))
   const cluster = describeCluster(request, situation, everyone, staying, runtime, timeoutSeconds)
   const { collected = [] } = situation.rootfs[0].platform.metadata
   const nodes = withoutPulled(everyone, cluster, collected)
-  const holes = new Holes(runtime.holes(first, cluster, givenSecrets(request.cluster)), hosts)
+  const holes = new Holes(runtime.holes(first, cluster, { ...request.given, ...givenSecrets(request.cluster) }), hosts)
   const end = registryEnd(cluster, situation.rootfs, holes, entry => ends.openRepository(entry))
   const asked = nodes.map(node => hosts.get(node.host)!)
   const registry =
@@ -120,6 +121,7 @@ async function prepare(
     members,
     registry,
     fixes,
+    ...(request.datastore === undefined ? {} : { datastore: request.datastore }),
     launch: launchLines(situation.rootfs[0].platform.metadata),
     wishes: { ...wishes, ...(situation.rootfs[0].platform.metadata.standIn === true ? { standIn: true } : {}) },
   })
@@ -183,6 +185,7 @@ function datastoreFor(
   present: Cluster['datastore'] | undefined,
   servers: number,
 ): Cluster['datastore'] {
+  if (request.datastore?.kind === 'restore' && present !== 'external') return request.datastore.snapshot.datastore
   if (present === 'sqlite' && request.wishes?.convertDatastore === true) return 'etcd'
   if (present !== undefined) return present
   if (request.cluster?.datastoreEndpoint !== undefined) return 'external'

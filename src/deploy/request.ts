@@ -1,3 +1,5 @@
+import type { RootfsFile } from '../oci/rootfs-file.ts'
+import type { DatastoreWork } from './datastore-work.ts'
 import type { DeployImage } from './deploy-image.ts'
 import type { Inventory } from './inventory.ts'
 import type { ClusterOptions, ReachOptions } from './options.ts'
@@ -11,4 +13,10 @@ export interface ActionRequest extends ReachOptions {
   readonly forgotten?: readonly string[]
   readonly cluster?: ClusterOptions
   readonly fixes?: readonly 'default-route'[]
+  /** To restore it, or to recover it; it is left alone unless told. */
+  readonly datastore?: DatastoreWork
+  /** What the plan's digests name beyond the files of images. */
+  readonly brings?: readonly RootfsFile[]
+  /** Secret values that the user brings, by hole. */
+  readonly given?: Readonly<Record<string, string>>
 }

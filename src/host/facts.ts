@@ -85,6 +85,8 @@ export interface CloudimgFacts {
   /** The text of node.json. */
   readonly node: string | undefined
   readonly lock: string | undefined
+  /** The rootfs that it ran before it was upgraded; empty where there is none. */
+  readonly previous: string
   /** The first line of the newest operation's journal, where that operation has not ended. */
   readonly operation: string | undefined
   /** Directories below `/var/lib/cloudimg/rootfs` that `stage` has verified. */
@@ -137,6 +139,7 @@ export function parseFacts(text: string, host: string, now: number): HostFacts {
     cloudimg: {
       node: joined(all('node')),
       lock: joined(all('lock')),
+      previous: one('previous'),
       operation: joined(all('operation')),
       staged: all('staged'),
       files: Object.fromEntries(all('sum').map(parseSum)),

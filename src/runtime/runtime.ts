@@ -4,6 +4,7 @@ import type { Digest } from '../core/digest.ts'
 import type { HostFacts } from '../host/facts.ts'
 import type { ReadonlyHost } from '../host/host.ts'
 import type { Finding } from './finding.ts'
+import type { SnapshotState } from './snapshot-bundle.ts'
 import type { DeployStep } from './step.ts'
 
 export type Role = 'server' | 'agent'
@@ -116,6 +117,22 @@ export interface UpgradeOptions {
   readonly drain: boolean
 }
 
+/** How a cluster comes to go on with other data: those of a snapshot, or those that one server has. */
+export interface Restoration {
+  /** Absent where one server goes on alone with what it has. */
+  readonly snapshot: SnapshotState | undefined
+  /** By name: nodes that were switched to a newer minor version than the snapshot's, and are switched back. */
+  readonly goBack: ReadonlySet<string>
+}
+
+/** A snapshot that lies on a server. */
+export interface ServerSnapshot {
+  readonly name: string
+  readonly size: number
+  /** Milliseconds since 1970. */
+  readonly takenAt: number
+}
+
 /** Where a hole's value comes from. */
 export type HoleSource = KeptHole | DerivedHole
 
@@ -186,7 +203,7 @@ export interface Runtime {
   inherited(server: PlannedNode): Inherited | undefined
   /** Pure: the registry that a machine was told to ask; undefined where cloudimg told it none. */
   registry(facts: HostFacts): Registry | undefined
-  /** `given`: values that the user brought, by hole. */
+  /** `given`: values that the user brought, by hole. A token that is brought, with a snapshot, wins over what the server has. */
   holes(firstServer: PlannedNode, cluster: Cluster, given?: Readonly<Record<string, string>>): readonly HoleSource[]
   install(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   /** A server's own registry is filled with the images of its rootfs, and runs; nothing where the cluster has none. */
@@ -211,11 +228,27 @@ export interface Runtime {
   /** A node leaves the cluster, and k3s its machine. */
   remove(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
   /** The cluster forgets a node whose machine is gone. */
-  forget(member: Member, via: PlannedNode): readonly DeployStep[]
+  forget(member: Pick<Member, 'name'>, via: PlannedNode): readonly DeployStep[]
   /** A node that knows only servers which are none any more is told of another one. */
   redirect(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
   /** The datastore's state comes to the operator, as `NAME/…`; nothing where the datastore is not ours. */
   snapshot(server: PlannedNode, cluster: Cluster, name: string): readonly DeployStep[]
+  /** The snapshot goes to the server that will restore it. */
+  bring(server: PlannedNode, snapshot: SnapshotState): readonly DeployStep[]
+  /** Stops a node, for longer than a boot, so that the datastore can be replaced. */
+  halt(node: PlannedNode): readonly DeployStep[]
+  /** The server's datastore becomes another one, of which it is the only member; what was there is kept aside. */
+  restore(server: PlannedNode, cluster: Cluster, restoration: Restoration): readonly DeployStep[]
+  /** Starts the server whose datastore was replaced. */
+  revive(server: PlannedNode, cluster: Cluster, restoration: Restoration): readonly DeployStep[]
+  /** Nodes may have been imaged anew since the snapshot was taken: they introduce themselves again. */
+  welcome(server: PlannedNode, others: readonly PlannedNode[]): readonly DeployStep[]
+  /** A halted node comes back to the cluster of `via`; a server without the data that it had. */
+  rejoin(node: PlannedNode, cluster: Cluster, via: PlannedNode, restoration: Restoration): readonly DeployStep[]
+  /** Notes that the cluster is back: from here on what was kept aside may go. */
+  conclude(server: PlannedNode): readonly DeployStep[]
+  /** What a restoration has left on the node goes away. */
+  tidy(node: PlannedNode): readonly DeployStep[]
   /** Files of the rootfs that the cluster is given, by the server that is named, once the nodes are Ready. */
   apply(
     server: PlannedNode,
@@ -238,6 +271,8 @@ export interface Runtime {
 
   /** All nodes of the cluster, as a server sees them. */
   nodes(server: ReadonlyHost, ctx: Context): Promise<readonly Member[]>
+  /** Snapshots that the runtime itself keeps on a server. */
+  snapshots(server: ReadonlyHost, ctx: Context): Promise<readonly ServerSnapshot[]>
   /** The names of the images that a node has: tags and digests, in full. */
   images(node: ReadonlyHost, ctx: Context): Promise<readonly string[]>
   /** The node's certificates, authorities included. */

@@ -104,6 +104,14 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
     expect(rollback().answer).toMatchObject({ ok: true, changed: false })
   })
 
+  it('rolls back with another place in the cluster', () => {
+    expect(upgrade().status).toBe(0)
+    host.write('/tmp/config.yaml', 'server: https://10.0.0.2:6443\n')
+    const back = host.run(['rollback', '--config', '/tmp/config.yaml', '--timeout', '20'])
+    expect(back.answer).toMatchObject({ ok: true, changed: true, version: first.version })
+    expect(live()[2]).toBe('server: https://10.0.0.2:6443\n')
+  })
+
   it('rolls back only from the rootfs that is named', () => {
     const from = (name: string): ReturnType<Sandbox['run']> =>
       host.run(['rollback', '--only-from', name, '--timeout', '20'])

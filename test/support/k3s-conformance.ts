@@ -1,6 +1,7 @@
 import { binary, installer, unknownKeys } from './k3s-conformance/before-start.ts'
 import type { Chapter } from './k3s-conformance/bench.ts'
 import { certificates } from './k3s-conformance/certificates.ts'
+import { datastore } from './k3s-conformance/datastore.ts'
 import { images } from './k3s-conformance/images.ts'
 import { oneAgent } from './k3s-conformance/one-agent.ts'
 import { oneServer } from './k3s-conformance/one-server.ts'
@@ -21,4 +22,5 @@ export const conformance: readonly Chapter[] = [
   registries,
   oneAgent,
   twoServers,
+  datastore,
 ]

@@ -1,5 +1,6 @@
 import { hasExpired } from './sim-care.ts'
 import { renderJsonPath } from './k3s-standin/jsonpath.ts'
+import { generationOf } from './sim-datastore.ts'
 import type { SimHost } from './sim-host.ts'
 import type { SimWorld } from './sim-world.ts'
 import type { ExecResult } from '../../src/host/shell.ts'
@@ -18,7 +19,11 @@ export interface SimNode {
 
 /** What the servers of one cluster know together. */
 export class SimCluster {
-  datastore: 'sqlite' | 'etcd'
+  datastore: 'sqlite' | 'etcd' | 'external'
+  /** Which state of it this is, as its servers have it on their disks; `SimWorld.keep` gives one. */
+  generation = ''
+  /** What its data are sealed with. */
+  token = ''
   readonly nodes = new Map<string, SimNode>()
   /** Names of etcd members; of the only server with SQLite. */
   readonly members = new Set<string>()
@@ -28,12 +33,15 @@ export class SimCluster {
   /** Files that were applied, in order. */
   readonly applied: string[] = []
 
-  constructor(datastore: 'sqlite' | 'etcd') {
+  constructor(datastore: SimCluster['datastore']) {
     this.datastore = datastore
   }
 
   clone(): SimCluster {
     const cluster = new SimCluster(this.datastore)
+    cluster.generation = this.generation
+    cluster.token = this.token
+    cluster.applied.push(...this.applied)
     for (const [name, node] of this.nodes) cluster.nodes.set(name, { ...node })
     for (const name of this.members) cluster.members.add(name)
     for (const [name, password] of this.passwords) cluster.passwords.set(name, password)
@@ -43,9 +51,15 @@ export class SimCluster {
 
   /** Whether this host's API server answers: k3s runs with certificates that have not ended, it is a member, and so does a majority. */
   answersOn(world: SimWorld, host: SimHost): boolean {
-    const isSound = (server: SimHost | undefined): boolean => server?.runs('k3s') === true && !hasExpired(server)
-    const runs = [...this.members].filter(name => isSound(world.hostNamed(name)))
-    return isSound(host) && this.members.has(host.nodeName) && runs.length * 2 > this.members.size
+    if (!this.isServedBy(host)) return false
+    if (this.datastore === 'external') return true
+    const serving = [...this.members].filter(name => this.isServedBy(world.hostNamed(name)))
+    return serving.length * 2 > this.members.size
+  }
+
+  isServedBy(host: SimHost | undefined): boolean {
+    if (host?.runs('k3s') !== true || hasExpired(host) || !this.members.has(host.nodeName)) return false
+    return this.datastore === 'external' || generationOf(host) === this.generation
   }
 
   nodeObject(world: SimWorld, node: SimNode): unknown {
@@ -118,6 +132,10 @@ export function simKubectl(world: SimWorld, host: SimHost, args: readonly string
     host.change(`${verb} ${what}`)
     drained.cordoned = verb === 'drain'
     drained.pods = verb === 'drain' ? 0 : 1
+    return ok()
+  }
+  if (verb === 'delete' && what === 'secret') {
+    for (const secret of args) cluster.passwords.delete(secret.replace('.node-password.k3s', ''))
     return ok()
   }
   if (verb === 'delete' && what === 'node') {

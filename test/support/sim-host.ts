@@ -10,7 +10,8 @@ import type { ExecResult } from '../../src/host/shell.ts'
 import { readTar } from '../../src/io/tar.ts'
 import { certificatePath, certificateTexts, namesIn } from './sim-care.ts'
 import { simKubectl } from './sim-cluster.ts'
-import { option, report, simRestart, simVerb } from './sim-installer.ts'
+import { datastoreScript } from './sim-datastore.ts'
+import { option, report, simRestart, simStart, simVerb } from './sim-installer.ts'
 import type { SimWorld } from './sim-world.ts'
 
 export const configPath = '/etc/rancher/k3s/config.yaml'
@@ -121,9 +122,12 @@ export class SimHost implements Host {
     const shown = (path: string, content: Buffer): string =>
       path.startsWith('/etc/rancher/k3s/registry/')
         ? 'made for this cluster'
-        : content.length > 10_000
-          ? digestOfBuffer(content)
-          : hideTokens(content.toString('utf8'))
+        : // Which state it is, its cluster tells.
+          path.startsWith('/var/lib/rancher/k3s/server/db/')
+          ? 'data'
+          : content.length > 10_000
+            ? digestOfBuffer(content)
+            : hideTokens(content.toString('utf8'))
     return {
       files: files.map(([path, { content, mode }]) => [path, mode, shown(path, content)]),
       links: [...this.links].filter(([path]) => !quiet.test(path)).sort(byKey),
@@ -142,6 +146,7 @@ export class SimHost implements Host {
   }
 
   change(what: string): void {
+    this.#world.firstChange ??= this.#world.calls
     this.changes.push(what)
   }
 
@@ -279,6 +284,8 @@ export class SimHost implements Host {
       }
       case 'drift':
         return ok(this.drift.map(path => `${path}\n`).join(''))
+      case 'server-snapshots':
+        return ok('4096 1700000000 /var/lib/rancher/k3s/server/db/snapshots/etcd-snapshot-node1-1700000000\n')
       case 'node-away':
         return yes(this.#look(args).code !== 0)
       case 'has-marks': {
@@ -342,6 +349,8 @@ export class SimHost implements Host {
       ...disks,
       unit('k3s'),
       unit('k3s-agent'),
+      ...(this.files.has('/usr/local/bin/k3s') ? [`k3s-version=k3s version ${this.version} (sim)`] : []),
+      `previous=${this.links.get('/var/lib/cloudimg/previous') ?? ''}`,
       ...(config === undefined
         ? []
         : hideTokens(config)
@@ -383,6 +392,11 @@ export class SimHost implements Host {
     if (program === 'rm') return this.#remove(argv.slice(argv.indexOf('--') < 0 ? 2 : argv.indexOf('--') + 1))
     if (program === 'env') return this.#k3s(argv.slice(5))
     if (program === 'systemctl' && first === 'restart') return this.#restart(false)
+    if (program === 'systemctl' && first === 'enable') {
+      const enabled = this.units.get(second!.replace('.service', ''))
+      if (enabled !== undefined) enabled.enabled = true
+      return yes(enabled !== undefined)
+    }
     if (program !== 'sh' || first !== '-c') throw new Error(`sim host "${this.name}" does not know ${argv.join(' ')}`)
     const unit = this.units.get(rest[0] ?? '')
     switch (third) {
@@ -405,6 +419,21 @@ export class SimHost implements Host {
         return ok()
       case 'rotate-certificates':
         return this.#restart(true)
+      case 'halt-node':
+        if (unit !== undefined) unit.enabled = unit.active = false
+        this.change('halt')
+        for (const path of this.files.keys())
+          if (path.startsWith(`${rest[2]}/`)) {
+            this.write(path.replace(rest[2]!, `${rest[2]}.older`), this.text(path)!)
+            this.files.delete(path)
+          }
+        this.write(`${rest[1]}/receipt`, `${rest[3]}\n`)
+        return ok()
+      case 'start-again':
+        if (unit !== undefined) unit.enabled = unit.active = true
+        this.change('start')
+        simStart(this.#world, this, 'start')
+        return ok()
       case 'insist':
         return this.#k3s(rest.slice(5))
       case 'drop-images':
@@ -418,14 +447,11 @@ export class SimHost implements Host {
       case 'forget-operation':
         for (const path of this.files.keys()) if (path.startsWith(`${journals}/${rest[0]}.`)) this.files.delete(path)
         return ok()
-      case 'save-snapshot':
-      case 'copy-datastore':
-        this.change(third)
-        this.write(`${rest[0]}/datastore`, JSON.stringify([...this.#world.nodes.keys()]))
-        this.write(`${rest[0]}/token`, 'K10…::server:secret')
-        return ok()
-      default:
-        throw new Error(`sim host "${this.name}" does not know the script ${third}`)
+      default: {
+        const result = datastoreScript(this.#world, this, third ?? '', rest)
+        if (result === undefined) throw new Error(`sim host "${this.name}" does not know the script ${third}`)
+        return result
+      }
     }
   }
 

@@ -3,10 +3,10 @@ import { hexOf } from '../../src/core/digest.ts'
 import { namesIn, renewAtStart } from './sim-care.ts'
 import { SimCluster } from './sim-cluster.ts'
 import { configPath, digestOfBuffer, registriesPath, type SimHost, tokenOf } from './sim-host.ts'
+import { convertData, generationOf, hasSqlite, writeData } from './sim-datastore.ts'
 import type { SimWorld } from './sim-world.ts'
 
 const state = '/var/lib/cloudimg'
-const data = '/var/lib/rancher/k3s/server/db'
 const password = '/etc/rancher/node/password'
 
 /** The last line of the installer, as the product reads it. */
@@ -53,7 +53,7 @@ export function simVerb(world: SimWorld, host: SimHost, verb: string, args: read
     case 'upgrade':
       return upgrade(world, host, rootfs, args)
     case 'rollback':
-      return rollback(world, host, option(args, 'only-from'))
+      return rollback(world, host, args)
     case 'remove':
       return remove(world, host)
     case 'reset':
@@ -123,21 +123,23 @@ function bringUp(world: SimWorld, host: SimHost, verb: 'init' | 'join', args: re
   placeRegistries(host, args)
   host.units.set(role === 'server' ? 'k3s' : 'k3s-agent', { active: true, enabled: true })
   host.write(`${state}/applied`, '…  /usr/local/bin/k3s\n')
-  return start(world, host, verb)
+  return simStart(world, host, verb)
 }
 
 /** k3s starts with what is on the disk: founds a cluster, joins one, or comes back to its own. */
-function start(world: SimWorld, host: SimHost, verb: string): string {
+export function simStart(world: SimWorld, host: SimHost, verb: string): string {
   const config = host.text(configPath) ?? ''
   const role = host.units.has('k3s') ? 'server' : 'agent'
   const late = (why: string): string => refusal(verb, 5, why)
-  if (role === 'server' && host.text(data) === undefined) {
-    const why = enter(world, host, config)
+  if (role === 'server') {
+    const why = generationOf(host) === undefined ? enter(world, host, config) : comeBack(world, host)
     if (why !== undefined) return late(why)
   }
   const { cluster } = world
   if (cluster === undefined) return late('there is no cluster')
-  if (role === 'server' && config.includes('cluster-init: true')) cluster.datastore = 'etcd'
+  if (role === 'server' && tokenOf(config, 'token') !== cluster.token)
+    return late('bootstrap data already found and encrypted with different token')
+  if (config.includes('cluster-init: true') && hasSqlite(host)) convertData(host, cluster)
   if (role === 'server' && !cluster.members.has(host.nodeName)) return late('it was removed from the cluster')
   if (role === 'agent') {
     const server = /^server: "https:\/\/(.*):6443"$/m.exec(config)?.[1]
@@ -166,22 +168,44 @@ export function simRestart(world: SimWorld, host: SimHost): void {
   for (const image of namesIn(host, `${host.links.get(`${state}/current`)}/images/k3s-images.txt`))
     host.lost.delete(image)
   renewAtStart(host)
-  start(world, host, 'restart')
+  simStart(world, host, 'restart')
 }
 
 /** A server without data. Why it cannot, where it cannot. */
+/** A server with data goes on with them: nobody else may run with other ones. */
+function comeBack(world: SimWorld, host: SimHost): string | undefined {
+  const own = world.generations.get(generationOf(host)!)
+  if (own === world.cluster) return undefined
+  const others = [...world.hosts.values()].filter(other => other !== host)
+  if (others.some(other => world.cluster?.isServedBy(other) === true)) return 'its data are of another cluster'
+  world.cluster = own
+  return undefined
+}
+
+/** A server without data of its own. Why it cannot, where it cannot. */
 function enter(world: SimWorld, host: SimHost, config: string): string | undefined {
+  const token = tokenOf(config, 'token') ?? ''
+  const url = tokenOf(config, 'datastore-endpoint')
+  if (url !== undefined) {
+    const cluster = world.outside.get(url) ?? new SimCluster('external')
+    if (cluster.generation === '') Object.assign(cluster, { generation: url, token })
+    world.outside.set(url, cluster)
+    cluster.members.add(host.nodeName)
+    world.cluster = cluster
+    return undefined
+  }
   const server = /^server: "https:\/\/(.*):6443"$/m.exec(config)?.[1]
   if (server === undefined) {
-    world.cluster = new SimCluster(config.includes('cluster-init: true') ? 'etcd' : 'sqlite')
+    world.cluster = world.keep(new SimCluster(config.includes('cluster-init: true') ? 'etcd' : 'sqlite'))
+    world.cluster.token = token
   } else {
     const target = [...world.hosts.values()].find(other => other.address === server)
     if (target === undefined || world.cluster?.answersOn(world, target) !== true) return 'the server does not answer'
     if (world.cluster.datastore === 'sqlite') return 'etcd disabled'
-    if (tokenOf(config, 'token') !== tokenOf(target.text(configPath) ?? '', 'token')) return 'the token is wrong'
+    if (token !== world.cluster.token) return 'the token is wrong'
   }
   world.cluster.members.add(host.nodeName)
-  host.write(data, 'data')
+  writeData(host, world.cluster)
   return undefined
 }
 
@@ -195,23 +219,27 @@ function upgrade(world: SimWorld, host: SimHost, rootfs: string, args: readonly 
   const before = JSON.parse(host.text(`${state}/node.json`)!) as { cluster: string; role: string }
   place(host, rootfs)
   placeRegistries(host, args)
-  const result = start(world, host, 'upgrade')
+  const result = simStart(world, host, 'upgrade')
   if (!(JSON.parse(result) as { ok: boolean }).ok) return result
   record(host, before.cluster, before.role, option(args, 'digest'))
   host.files.delete(`${state}/switching`)
   return result
 }
 
-function rollback(world: SimWorld, host: SimHost, from: string): string {
-  if (host.links.get(`${state}/current`) !== from && host.text(`${state}/switching`) !== from)
+function rollback(world: SimWorld, host: SimHost, args: readonly string[]): string {
+  const from = option(args, 'only-from')
+  if (from !== '' && host.links.get(`${state}/current`) !== from && host.text(`${state}/switching`) !== from)
     return report('rollback', { changed: false })
   const previous = host.links.get(`${state}/previous`)
   if (previous === undefined) return refusal('rollback', 3, 'no previous rootfs')
   place(host, previous)
   host.isBroken = false
+  const config = host.text(option(args, 'config'))
+  if (config !== undefined) host.write(configPath, config)
+  for (const unit of host.units.values()) unit.active = true
   host.write(`${state}/node.json`, host.text(`${state}/was`)!)
   host.files.delete(`${state}/switching`)
-  return start(world, host, 'rollback')
+  return simStart(world, host, 'rollback')
 }
 
 function remove(world: SimWorld, host: SimHost): string {
@@ -224,7 +252,7 @@ function remove(world: SimWorld, host: SimHost): string {
   for (const name of ['node', 'node.json', 'applied', 'switching', 'registry.applied'])
     host.files.delete(`${state}/${name}`)
   const { cluster } = world
-  const alive = [...(cluster?.members ?? [])].filter(name => world.hostNamed(name)?.text(data) !== undefined)
+  const alive = [...(cluster?.members ?? [])].filter(name => world.hostNamed(name)?.units.has('k3s') === true)
   if (alive.length === 0) world.cluster = undefined
   return report('remove')
 }

@@ -16,7 +16,13 @@ export class SimWorld {
   cluster: SimCluster | undefined
   /** The registry of a URL; undefined where nobody answers. */
   registry: SimRegistry | undefined
+  /** Every state of a cluster that some disk may have, by generation. */
+  readonly generations = new Map<string, SimCluster>()
+  /** Datastores that no host of this world has, by their URL. */
+  readonly outside = new Map<string, SimCluster>()
   calls = 0
+  /** The call that first changed a host. */
+  firstChange: number | undefined
   /** The call at which the operator is killed, and on which side of its effect. */
   killAt: { readonly call: number; readonly side: 'before' | 'after' } | undefined
   onKill: () => void = () => undefined
@@ -38,7 +44,19 @@ export class SimWorld {
     for (const [name, host] of this.hosts) world.hosts.get(name)!.copyFrom(host)
     world.cluster = this.cluster?.clone()
     world.registry = this.registry?.clone()
+    for (const [id, cluster] of this.generations) world.generations.set(id, cluster.clone())
+    for (const [url, cluster] of this.outside) world.outside.set(url, cluster.clone())
+    world.cluster = [...world.generations.values(), ...world.outside.values()].find(
+      cluster => cluster.generation === this.cluster?.generation,
+    )
     return world
+  }
+
+  /** Gives a state of a cluster its generation. */
+  keep(cluster: SimCluster): SimCluster {
+    cluster.generation = `g${this.generations.size + this.outside.size + 1}`
+    this.generations.set(cluster.generation, cluster)
+    return cluster
   }
 
   /** Node name → node. */
@@ -88,6 +106,8 @@ export class SimWorld {
       nodes: [...(cluster?.nodes.values() ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1)),
       members: [...(cluster?.members ?? [])].sort(),
       pushed: this.registry?.contents() ?? [],
+      datastore: cluster?.datastore,
+      applied: cluster?.applied ?? [],
     }
   }
 }

@@ -6,7 +6,7 @@ import { type ActionResult, performAction, planAction, type PlanResult } from '.
 import type { Action } from '../action.ts'
 import type { ClusterChoice } from '../discover.ts'
 import { type Ends, realEnds } from '../ends.ts'
-import { everyone, type KnownNode } from '../everyone.ts'
+import { type EveryNode, findEveryone } from '../everyone.ts'
 import { judgeRotation } from '../judges/rotation.ts'
 import { onHosts } from '../on-hosts.ts'
 import type { ReachOptions } from '../options.ts'
@@ -41,7 +41,7 @@ export async function renewCertificates(
 
 /** Where all certificates have ended no server answers, and this is the way out. */
 async function requestOf({ choice, ...reach }: RenewRequest, ends: Ends, ctx: Context): Promise<ActionRequest> {
-  const { nodes, found } = await everyone(choice, reach, ends, ctx)
+  const { nodes, found } = await findEveryone(choice, reach, ends, ctx)
   return { ...reach, inventory: found?.nodes ?? nodes }
 }
 
@@ -82,10 +82,10 @@ export async function checkCertificates(
   ctx: Context,
   ends: Ends = realEnds,
 ): Promise<CertificateCheck> {
-  const { id, nodes: known, found } = await everyone(choice, reach, ends, ctx)
+  const { id, nodes: known, found } = await findEveryone(choice, reach, ends, ctx)
   ctx.events({ kind: 'phase', title: 'Certificates' })
   const runtime = found?.runtime ?? findRuntime('k3s')
-  const look = async (node: KnownNode): Promise<NodeCertificates> => {
+  const look = async (node: EveryNode): Promise<NodeCertificates> => {
     const about = { name: node.name, role: node.role, host: node.address.name }
     try {
       const host = await ends.connect(node.address, reach.ssh ?? {}, ctx)

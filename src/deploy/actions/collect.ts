@@ -12,7 +12,7 @@ import { Redactor } from '../collect/redactor.ts'
 import { parseSince } from '../collect/since.ts'
 import type { ClusterChoice } from '../discover.ts'
 import { type Ends, realEnds } from '../ends.ts'
-import { type Everyone, everyone, type KnownNode } from '../everyone.ts'
+import { type EveryNode, type Everyone, findEveryone } from '../everyone.ts'
 import { onHosts } from '../on-hosts.ts'
 import { type ReachOptions, stateHome } from '../options.ts'
 import { unseen } from '../status/inspect-node.ts'
@@ -89,7 +89,7 @@ async function whoever(
   ctx: Context,
 ): Promise<Pick<Everyone, 'nodes'> & { readonly id: string | undefined }> {
   try {
-    return await everyone(choice, reach, ends, ctx)
+    return await findEveryone(choice, reach, ends, ctx)
   } catch (error) {
     if (choice.server === undefined || !isCloudimgError(error) || error.code === 'CANCELLED') throw error
     const address = parseHostAddress(choice.server)
@@ -99,7 +99,7 @@ async function whoever(
 
 /** The first server teaches the secrets that all share, before anybody's words are written; then all side by side. */
 async function collectHosts(
-  nodes: readonly KnownNode[],
+  nodes: readonly EveryNode[],
   collection: Collection,
   ctx: Context,
 ): Promise<readonly CollectedHost[]> {
@@ -125,7 +125,7 @@ async function collectHosts(
 }
 
 async function collectHost(
-  node: KnownNode,
+  node: EveryNode,
   isAsked: boolean,
   { bundle, redactor, since, reach, ends, support }: Collection,
   ctx: Context,

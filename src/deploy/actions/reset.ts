@@ -3,7 +3,8 @@ import { type ActionResult, performAction, planAction, type PlanResult } from '.
 import type { Action } from '../action.ts'
 import type { ClusterChoice } from '../discover.ts'
 import { type Ends, realEnds } from '../ends.ts'
-import { everyone } from '../everyone.ts'
+import { findEveryone } from '../everyone.ts'
+import { judgeOutsideData } from '../judges/datastore.ts'
 import { judgeVolumesOfAll } from '../judges/volumes.ts'
 import type { ReachOptions } from '../options.ts'
 import { resetAgents, resetServers } from '../phases/reset-hosts.ts'
@@ -13,7 +14,7 @@ import type { ActionRequest } from '../request.ts'
 export const resetAction: Action = {
   name: 'reset',
   phases: [resetAgents, resetServers],
-  judges: [judgeVolumesOfAll],
+  judges: [judgeVolumesOfAll, judgeOutsideData],
   leaves: 'nothing',
 }
 
@@ -30,6 +31,5 @@ export async function resetCluster(options: ResetOptions, ctx: Context, ends: En
 }
 
 async function requestOf({ choice, ...reach }: ResetOptions, ends: Ends, ctx: Context): Promise<ActionRequest> {
-  const { nodes } = await everyone(choice, reach, ends, ctx)
-  return { ...reach, inventory: nodes }
+  return { ...reach, inventory: (await findEveryone(choice, reach, ends, ctx)).nodes }
 }

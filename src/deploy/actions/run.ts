@@ -15,6 +15,7 @@ import { install } from '../phases/install.ts'
 import { joinAgents } from '../phases/join-agents.ts'
 import { joinServers } from '../phases/join-servers.ts'
 import { pushImages } from '../phases/push-images.ts'
+import { snapshotBeforeConversion } from '../phases/snapshot.ts'
 import { send } from '../phases/send.ts'
 import { serveImages } from '../phases/serve-images.ts'
 import { judgeHosts } from '../preflight.ts'
@@ -24,7 +25,19 @@ import { undoAction, type UndoResult } from '../undo.ts'
 /** Hosts become a cluster, or are found to be one; those that are new to it join. */
 export const runAction: Action = {
   name: 'run',
-  phases: [pushImages, send, fixHosts, install, serveImages, initCluster, joinServers, joinAgents, images, apply],
+  phases: [
+    pushImages,
+    send,
+    fixHosts,
+    install,
+    serveImages,
+    snapshotBeforeConversion,
+    initCluster,
+    joinServers,
+    joinAgents,
+    images,
+    apply,
+  ],
   judges: [judgeHosts, judgeRegistry, judgeServers, judgeNames],
   leaves: 'cluster',
 }

@@ -3,6 +3,7 @@ import { type ActionResult, performAction, planAction, type PlanResult } from '.
 import type { Action } from '../action.ts'
 import { type ClusterChoice, findCluster } from '../discover.ts'
 import { type Ends, realEnds } from '../ends.ts'
+import { judgeOutsideBackup } from '../judges/datastore.ts'
 import { judgeQuorum } from '../judges/quorum.ts'
 import { judgeRegistry } from '../judges/registry.ts'
 import { judgeVersions } from '../judges/versions.ts'
@@ -17,12 +18,13 @@ import { upgradeAgents, upgradeServers } from '../phases/upgrade-nodes.ts'
 import { judgeMachines } from '../preflight.ts'
 import type { ActionRequest } from '../request.ts'
 import { undoAction, type UndoResult } from '../undo.ts'
+import { withWayBack } from '../way-back.ts'
 
 /** Every node runs the new image: servers one by one, then agents. Whatever can be done before anything is live is done before. */
 export const upgradeAction: Action = {
   name: 'upgrade',
   phases: [pushImages, snapshot, send, upgradeServers, serveImages, upgradeAgents, images, apply],
-  judges: [judgeVersions, judgeQuorum, judgeMachines, judgeRegistry],
+  judges: [judgeVersions, judgeQuorum, judgeMachines, judgeRegistry, judgeOutsideBackup],
   leaves: 'cluster',
 }
 
@@ -41,7 +43,12 @@ export async function upgradeCluster(
   ctx: Context,
   ends: Ends = realEnds,
 ): Promise<ActionResult> {
-  return await performAction(upgradeAction, await requestOf(options, ends, ctx), ends, ctx)
+  const request = await requestOf(options, ends, ctx)
+  try {
+    return await performAction(upgradeAction, request, ends, ctx)
+  } catch (error) {
+    throw await withWayBack(error, ends.now())
+  }
 }
 
 /** Takes an unfinished upgrade back. @throws as `undoAction` does. */

@@ -46,7 +46,7 @@ async function unreadyNodes(subject: Prepared, ctx: Context): Promise<string | u
     if (member === undefined) return [`node "${node.name}" (${node.host}) is not in the cluster`]
     if (!member.ready) return [`node "${node.name}" (${node.host}) is not Ready: ${member.reason}`]
     const { version } = rootfsOf(subject, node).platform.metadata
-    if (version !== undefined && member.version !== version)
+    if (version !== undefined && member.version !== version && subject.action.choosesVersions !== true)
       return [`node "${node.name}" (${node.host}) runs ${member.version}, not ${version}`]
     return []
   })

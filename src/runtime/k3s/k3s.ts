@@ -17,7 +17,9 @@ import { redirectSteps } from './redirect.ts'
 import { forgetSteps, removeSteps } from './remove.ts'
 import { serveSteps } from './serve-images.ts'
 import { renewalOf, renewSteps } from './renew.ts'
-import { snapshotSteps } from './snapshot.ts'
+import { concludeSteps, haltSteps, rejoinSteps, tidySteps, welcomeSteps } from './rejoin.ts'
+import { bringSteps, restoreSteps, reviveSteps } from './restore.ts'
+import { readServerSnapshots, snapshotSteps } from './snapshot.ts'
 import { initSteps, installSteps, joinSteps, resetSteps } from './steps.ts'
 import { k3sSupport } from './support.ts'
 import { upgradeSteps } from './upgrade.ts'
@@ -30,7 +32,7 @@ export const k3s: Runtime = {
   inherited: inheritedFrom,
   registry: ({ k3s }) => readRegistries(k3s.registries),
   holes: (server, cluster, given = {}) => [
-    secretOf(server, 'token', randomToken),
+    tokenOf(server, given.token),
     secretOf(server, 'agent-token', randomToken),
     secretOf(
       server,
@@ -52,12 +54,21 @@ export const k3s: Runtime = {
   forget: forgetSteps,
   redirect: redirectSteps,
   snapshot: snapshotSteps,
+  bring: bringSteps,
+  halt: haltSteps,
+  restore: restoreSteps,
+  revive: reviveSteps,
+  welcome: welcomeSteps,
+  rejoin: rejoinSteps,
+  conclude: concludeSteps,
+  tidy: tidySteps,
   apply: applySteps,
   launch: launchSteps,
   charts: chartSteps,
   mark: markSteps,
   reset: resetSteps,
   nodes: readNodes,
+  snapshots: readServerSnapshots,
   images: readImages,
   certificates: readCertificates,
   kubeconfig: readKubeconfig,
@@ -87,6 +98,14 @@ function registryHoles(
 
 function refuseValue(server: PlannedNode, what: string): never {
   throw new CloudimgError('BUG', `configuring "${server.host}": nobody told the ${what}`)
+}
+
+/** Of a snapshot's token, which is in the long form, the password alone: the first server takes no other (facts/k3s.md §7.2). */
+function tokenOf(server: PlannedNode, brought: string | undefined): HoleSource {
+  const source = secretOf(server, 'token', randomToken)
+  if (brought === undefined) return source
+  const password = brought.trim().replace(/^K10[0-9a-f]{64}::(?:[^:]*:)?/, '')
+  return { ...source, find: () => password, make: () => password }
 }
 
 function randomToken(): string {

@@ -1,6 +1,7 @@
 import type { Cluster, PlannedNode } from '../runtime.ts'
-import { type Content, type DeployStep, hole, printContent } from '../step.ts'
+import { type Content, type DeployStep, printContent } from '../step.ts'
 import { apiUrl } from './config.ts'
+import { withHoles } from './own-config.ts'
 import { k3sPaths } from './paths.ts'
 import { renderRegistries } from './registries.ts'
 import { isWritten, secretFile } from './registry-files.ts'
@@ -68,11 +69,7 @@ function redirectRegistry(node: PlannedNode, cluster: Cluster): readonly DeployS
 /** The very config that it has, but for the server: whatever the user once asked for stays. */
 function redirected({ facts, role }: PlannedNode, server: string): Content {
   const lines = (facts.k3s.config ?? '').split(/(?<=\n)/)
-  return lines.flatMap((line): Content => {
-    const [, key] = /^([a-z-]+):/.exec(line) ?? []
-    if (key === 'server') return [`server: ${JSON.stringify(server)}\n`]
-    if (!line.endsWith(': (hidden)\n') || key === undefined) return [line]
-    // What agents call their token is the agent-token of servers.
-    return [`${key}: "`, hole(role === 'agent' ? 'agent-token' : key), '"\n']
-  })
+  return lines.flatMap(line =>
+    line.startsWith('server:') ? [`server: ${JSON.stringify(server)}\n`] : withHoles(line, role),
+  )
 }

@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path/posix'
 import type { Digest } from '../../core/digest.ts'
 import type { Cluster, PlannedNode } from '../runtime.ts'
-import type { DeployStep, Op, Probe } from '../step.ts'
+import type { Content, DeployStep, Op, Probe } from '../step.ts'
 import { renderConfig } from './config.ts'
 import { isUp } from './kube.ts'
 import { k3sPaths, unitOf } from './paths.ts'
@@ -48,10 +48,12 @@ interface BringUp {
   readonly verb: 'init' | 'join'
   readonly sentence: string
   readonly via?: PlannedNode
+  /** What is rendered for it unless told. */
+  readonly content?: Content
 }
 
-function bringUp(node: PlannedNode, cluster: Cluster, { verb, sentence, via }: BringUp): DeployStep {
-  const content = renderConfig(node, cluster, via)
+export function bringUp(node: PlannedNode, cluster: Cluster, { verb, sentence, via, ...more }: BringUp): DeployStep {
+  const content = more.content ?? renderConfig(node, cluster, via)
   const flags = { config: k3sPaths.pendingConfig, 'node-name': node.name, cluster: cluster.id }
   const role = verb === 'join' ? { role: node.role } : {}
   const args = Object.entries({ ...flags, ...role }).flatMap(([name, value]) => [`--${name}`, value])

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { etcdDir } from './etcd.ts'
@@ -10,10 +10,11 @@ import { membershipFile } from './take-over.ts'
 
 const snapshotsDir = join(dbDir, 'snapshots')
 
-/** `k3s etcd-snapshot save --name NAME | ls`: a file named after the name, the node and the time. (facts/k3s.md §7.5) */
+/** `k3s etcd-snapshot save --name NAME | ls | delete NAME…`: a file named after the name, the node and the time. (facts/k3s.md §7.5) */
 export async function runEtcdSnapshot(argv: readonly string[]): Promise<void> {
   const [verb, ...flags] = argv
   if (verb === 'ls' || verb === 'list') return list()
+  if (verb === 'delete') return remove(flags)
   if (verb !== 'save') throw unknownToStandIn(`etcd-snapshot ${verb ?? ''}`)
   const unknown = flags.find((flag, index) => flag !== '--name' && flags[index - 1] !== '--name')
   if (unknown !== undefined) throw unknownToStandIn(`etcd-snapshot save ${unknown}`)
@@ -21,6 +22,15 @@ export async function runEtcdSnapshot(argv: readonly string[]): Promise<void> {
   const path = join(snapshotsDir, `${name}-${hostname()}-${Math.floor(Date.now() / 1000)}`)
   writeWhole(path, JSON.stringify(await readObjects()))
   process.stdout.write(`Snapshot ${path} saved.\n`)
+}
+
+function remove(names: readonly string[]): void {
+  for (const name of names) {
+    if (name.includes('/') || !existsSync(join(snapshotsDir, name)))
+      throw new Fatal(`the snapshot "${name}" is not in ${snapshotsDir}`)
+    rmSync(join(snapshotsDir, name))
+    process.stdout.write(`Snapshot ${name} deleted.\n`)
+  }
 }
 
 function list(): void {

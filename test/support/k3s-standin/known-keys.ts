@@ -62,7 +62,7 @@ export const serverKeys: ReadonlySet<string> = new Set([
 /** What would change the cluster in a way that nobody simulates: refused, never ignored. */
 export const unsupportedKeys: ReadonlySet<string> = new Set(
   [
-    'data-dir with-node-id docker container-runtime-endpoint rootless cluster-reset cluster-reset-restore-path datastore-endpoint',
+    'data-dir with-node-id docker container-runtime-endpoint rootless datastore-cafile datastore-certfile datastore-keyfile',
     'disable-apiserver disable-controller-manager disable-scheduler disable-etcd disable-agent https-listen-port bind-address airgap-extra-registry',
     'system-default-registry write-kubeconfig secrets-encryption',
   ].flatMap(split),

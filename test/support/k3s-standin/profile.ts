@@ -30,6 +30,8 @@ export interface Profile {
    * start. The first release is not known.)
    */
   readonly sqliteKeepsToken: boolean
+  /** A server on SQLite becomes one with etcd by cluster-init. (facts/k3s.md §0, §7.1) */
+  readonly convertsSqlite: boolean
   /** Imported images are pinned. (facts/k3s.md §4.3) */
   readonly pinsImages: boolean
   /** Mirrors are written as hosts.toml. (facts/k3s.md §5.2) */
@@ -58,6 +60,7 @@ export function profileOf(tag: string): Profile {
   return {
     serverSkipsUnknownKeys: atLeast('1.26.0', tag),
     sqliteKeepsToken: atLeast('1.22.0', tag),
+    convertsSqlite: atLeast('1.22.2', tag),
     pinsImages: atLeast('1.26.13 1.27.10 1.28.6 1.29.1', tag),
     writesHostsFiles: atLeast('1.26.13 1.27.10 1.28.6 1.29.1', tag),
     watchesImages: atLeast('1.29.13 1.30.9 1.31.5 1.32.0', tag),

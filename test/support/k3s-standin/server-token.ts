@@ -3,12 +3,10 @@ import { chmodSync, existsSync, lstatSync, readFileSync, rmSync, symlinkSync } f
 import { join } from 'node:path'
 import type { Cluster } from './cluster.ts'
 import { readIfPresent, writeWhole } from './files.ts'
-import { etcdDir } from './etcd.ts'
 import { Fatal } from './log.ts'
 import type { Options } from './options.ts'
 import { serverDir } from './paths.ts'
 import { formatToken, parseToken } from './token.ts'
-import { profile } from './version.ts'
 
 export interface Passwords {
   readonly serverPassword: string
@@ -26,17 +24,12 @@ export function tokenOf(options: Options, name: 'token' | 'agent-token'): string
   return text?.trim() === '' ? undefined : text?.trim()
 }
 
-/** Configured, else kept from the last start, else random. A changed server token cannot open the old data. (facts/k3s.md §10 no. 19) */
+/** Configured, else kept from the last start, else random. A changed one does not open the old data: `openBootstrap` tells. */
 export function chooseTokens(options: Options, joinedAgentPassword: string | undefined): Passwords {
-  const given = passwordOf(tokenOf(options, 'token'))
-  const kept = passwordOf(readIfPresent(tokenFile)?.trim())
-  const isBound = profile.sqliteKeepsToken || existsSync(etcdDir)
-  if (given !== undefined && kept !== undefined && given !== kept && isBound)
-    throw new Fatal(
-      'starting kubernetes: preparing server: bootstrap data already found and encrypted with different token',
-    )
+  const given = passwordIn(tokenOf(options, 'token'))
+  const kept = passwordIn(readIfPresent(tokenFile)?.trim())
   const serverPassword = given ?? kept ?? randomBytes(16).toString('hex')
-  const agentPassword = passwordOf(tokenOf(options, 'agent-token')) ?? joinedAgentPassword ?? serverPassword
+  const agentPassword = passwordIn(tokenOf(options, 'agent-token')) ?? joinedAgentPassword ?? serverPassword
   // Kept before anything is made with it, so that a power cut cannot leave data that no token opens.
   if (kept === undefined) writeWhole(tokenFile, serverPassword, 0o600)
   return { serverPassword, agentPassword }
@@ -64,8 +57,12 @@ function isLink(path: string): boolean {
   return existsSync(path) && lstatSync(path).isSymbolicLink()
 }
 
-function passwordOf(token: string | undefined): string | undefined {
-  return token === undefined ? undefined : parseToken(token).password
+function passwordIn(token: string | undefined): string | undefined {
+  return token === undefined ? undefined : passwordOf(token)
+}
+
+export function passwordOf(token: string): string {
+  return parseToken(token).password
 }
 
 function readTokenFile(path: string): string {

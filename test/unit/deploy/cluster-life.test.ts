@@ -281,7 +281,9 @@ describe('upgrade', () => {
     expect(versions()).toEqual(['v1.31.5+k3s1'])
     const snapshots = join(operator.stateHome, result.cluster, 'snapshots', result.op!, 'before-upgrade')
     expect(await readFile(join(snapshots, 'datastore'), 'utf8')).toContain('node1')
-    expect(await readFile(join(snapshots, 'token'), 'utf8')).toContain('secret')
+    expect(await readFile(join(snapshots, 'token'), 'utf8')).toContain(
+      `::server:${tokenOf(configOf('10.0.0.1'), 'token')}`,
+    )
     expect(await upgrade()).toMatchObject({ changed: false })
     expect(await run({ image: next })).toMatchObject({ changed: false })
   })

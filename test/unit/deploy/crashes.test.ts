@@ -6,9 +6,12 @@ import { renewCertificates } from '../../../src/deploy/actions/certificates.ts'
 import { deleteHosts, undoDelete } from '../../../src/deploy/actions/delete.ts'
 import { importImages } from '../../../src/deploy/actions/import.ts'
 import { joinHosts, undoJoin } from '../../../src/deploy/actions/join.ts'
+import { recoverCluster, undoRecover } from '../../../src/deploy/actions/recover.ts'
 import { replaceHost, undoReplace } from '../../../src/deploy/actions/replace.ts'
+import { restoreSnapshot, undoRestore } from '../../../src/deploy/actions/restore.ts'
 import { resetCluster } from '../../../src/deploy/actions/reset.ts'
 import { runCluster, undoRun } from '../../../src/deploy/actions/run.ts'
+import { listSnapshots, saveSnapshot, undoSnapshot } from '../../../src/deploy/actions/snapshot.ts'
 import { undoUpgrade, upgradeCluster } from '../../../src/deploy/actions/upgrade.ts'
 import { isCloudimgError } from '../../../src/core/error.ts'
 import type { ReachOptions, RegistryChoice } from '../../../src/deploy/options.ts'
@@ -27,7 +30,9 @@ import { testContext } from '../../support/test-context.ts'
 const names = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5']
 const image = sampleClusterImage()
 const next = sampleClusterImage({ files: { 'bin/k3s': 'k3s v1.31.5+k3s1' }, metadata: { version: 'v1.31.5+k3s1' } })
+const able = sampleClusterImage({ metadata: { features: ['cluster-init-from-sqlite'] } })
 const hosts = { servers: names.slice(0, 3), agents: names.slice(3, 4) }
+const alone = { servers: names.slice(0, 1), agents: [] }
 const choice = { server: '10.0.0.2' }
 const ctx = testContext
 
@@ -37,6 +42,8 @@ interface Story {
   readonly given?: (world: SimWorld, reach: ReachOptions) => Promise<unknown>
   readonly act: (world: SimWorld, reach: ReachOptions) => Promise<unknown>
   readonly undo?: (world: SimWorld, reach: ReachOptions) => Promise<unknown>
+  /** What the operator has in the end, where that is what the action is about. */
+  readonly kept?: (reach: ReachOptions) => Promise<unknown>
 }
 
 const cluster: NonNullable<Story['given']> = (world, reach) =>
@@ -56,6 +63,20 @@ const serving = (registry: RegistryChoice) => ({
 })
 const managed = serving({ mode: 'managed' })
 const byUrl = serving({ mode: 'url', url: 'https://hub.example' })
+const converting = { image: able, hosts, wishes: { convertDatastore: true } }
+
+/** Written into the cluster once the snapshot is taken: gone when that is restored. */
+const later: NonNullable<Story['given']> = async (world, reach) => {
+  await cluster(world, reach)
+  await saveSnapshot({ choice: {}, ...reach }, ctx(), simEnds(world))
+  world.cluster!.applied.push('later.yaml')
+  await joinHosts({ ...joining, ...reach }, ctx(), simEnds(world))
+}
+const restoring = async (reach: ReachOptions) => {
+  const { kept } = await listSnapshots({ choice: {}, ...reach }, ctx())
+  return { choice: {}, snapshot: kept[0]!.id, ...reach }
+}
+const recovering = { server: '10.0.0.2', forceUnreachable: ['10.0.0.1', 'node3', '10.0.0.4'] }
 
 const stories: readonly Story[] = [
   {
@@ -133,6 +154,34 @@ const stories: readonly Story[] = [
     act: (world, reach) => importImages({ choice, ...reach }, ctx(), simEnds(world)),
   },
   {
+    name: 'convert',
+    given: (world, reach) => runCluster({ ...converting, hosts: alone, wishes: {}, ...reach }, ctx(), simEnds(world)),
+    act: (world, reach) => runCluster({ ...converting, ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoRun({ ...converting, ...reach }, ctx(), simEnds(world)),
+  },
+  ...[hosts, alone].map((those): Story => ({
+    name: `save (${those.servers.length} servers)`,
+    given: (world, reach) => runCluster({ image, hosts: those, ...reach }, ctx(), simEnds(world)),
+    act: (world, reach) => saveSnapshot({ choice: {}, ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoSnapshot({ choice: {}, ...reach }, ctx(), simEnds(world)),
+    kept: async reach => (await listSnapshots({ choice: {}, ...reach }, ctx())).kept.map(({ reason }) => reason),
+  })),
+  {
+    name: 'restore',
+    given: later,
+    act: async (world, reach) => restoreSnapshot(await restoring(reach), ctx(), simEnds(world)),
+    undo: async (world, reach) => undoRestore(await restoring(reach), ctx(), simEnds(world)),
+  },
+  {
+    name: 'recover',
+    given: async (world, reach) => {
+      await runCluster({ image, hosts: { servers: names, agents: [] }, ...reach }, ctx(), simEnds(world))
+      for (const name of ['10.0.0.1', '10.0.0.3', '10.0.0.4']) world.hosts.get(name)!.isOff = true
+    },
+    act: (world, reach) => recoverCluster({ ...recovering, ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoRecover({ ...recovering, ...reach }, ctx(), simEnds(world)),
+  },
+  {
     name: 'reset',
     given: cluster,
     act: (world, reach) => resetCluster({ choice: {}, ...reach }, ctx(), simEnds(world)),
@@ -149,20 +198,23 @@ function reachOf(directory: string): ReachOptions {
 describe.each(stories)('a crash in $name', { timeout: 1_800_000 }, story => {
   it('is finished by the same command, and undone before the point of no return', async () => {
     const given = new SimWorld(names, [...sampleImages, ...servedNames])
+    rmSync(join(home, 'given'), { recursive: true, force: true })
     await story.given?.(given, reachOf('given'))
     const before = given.state()
     const reference = given.clone()
     copyState('given', 'reference')
     await story.act(reference, reachOf('reference'))
     const after = reference.state()
-    expect(after).not.toEqual(before)
+    const kept = await story.kept?.(reachOf('reference'))
+    expect(kept === undefined ? after : kept).not.toEqual(kept === undefined ? before : [])
     const points = Array.from({ length: reference.calls }, (_, index) => index + 1).flatMap(call =>
       (['before', 'after'] as const).flatMap(side => [false, true].map(torn => ({ call, side, torn }))),
     )
     let undone = 0
     // Some early ones whatever the sample is: before the point of no return, so that there is something to undo.
-    const early = [0.1, 0.2, 0.3].map(
-      share => ({ call: Math.ceil(reference.calls * share), side: 'after', torn: false }) as const,
+    const first = reference.firstChange!
+    const early = [0, 0.1, 0.2, 0.3].map(
+      share => ({ call: first + Math.floor((reference.calls - first) * share), side: 'after', torn: false }) as const,
     )
     for (const point of [...early, ...sample(`crashes in ${story.name}`, points, 12)]) {
       const what = `${story.name}, ${JSON.stringify(point)}`
@@ -171,6 +223,7 @@ describe.each(stories)('a crash in $name', { timeout: 1_800_000 }, story => {
       if (!point.torn && story.undo !== undefined && (await isUndone(story.undo, world.clone(), before, what))) undone++
       await story.act(world, reachOf('state'))
       expect(world.state(), `resumed: ${what}`).toEqual(after)
+      expect(await story.kept?.(reachOf('state')), `kept: ${what}`).toEqual(kept)
     }
     expect(undone > 0 || story.undo === undefined || story.name === 'replace').toBe(true)
   })

@@ -61,6 +61,7 @@ describe('parseFacts', () => {
       'k3s-config=token: (hidden)',
       'k3s-config=node-name: "n1"',
       'node={"v":1}',
+      'previous=/var/lib/cloudimg/rootfs/w',
       'staged=/var/lib/cloudimg/rootfs/x',
       sum,
     )
@@ -72,6 +73,7 @@ describe('parseFacts', () => {
     expect(cloudimg).toEqual({
       node: '{"v":1}\n',
       lock: undefined,
+      previous: '/var/lib/cloudimg/rootfs/w',
       staged: ['/var/lib/cloudimg/rootfs/x'],
       files: { [`sha256:${'a'.repeat(64)}`]: '/var/lib/cloudimg/rootfs/x/bin/k3s' },
     })
