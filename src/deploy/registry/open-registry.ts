@@ -1,5 +1,5 @@
 import type { Context } from '../../core/context.ts'
-import { anonymous, type Credential, type Credentials } from '../../oci/remote/credential.ts'
+import type { Credential, Credentials } from '../../oci/remote/credential.ts'
 import { systemCredentials } from '../../oci/remote/credentials.ts'
 import { remoteRepository } from '../../oci/remote/registry.ts'
 import { splitRegistryUrl } from '../../runtime/registry-url.ts'
@@ -43,7 +43,7 @@ export function registryEnd(
   const asNode = async (ctx: Context): Promise<Credentials> =>
     (nodes ??=
       username === undefined
-        ? { ...anonymous }
+        ? only(undefined)
         : only({ kind: 'basic', username, password: unescaped(await holes.value('registry-password', ctx)) }))
   return new RegistryEnd({
     url,
@@ -57,7 +57,7 @@ export function registryEnd(
   })
 }
 
-function only(credential: Credential): Credentials {
+function only(credential: Credential | undefined): Credentials {
   return { find: () => Promise.resolve(credential) }
 }
 
