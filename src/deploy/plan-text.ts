@@ -63,7 +63,10 @@ function stepLines(step: DeployStep, isDue: boolean): readonly string[] {
 function opLines(op: Op): readonly string[] {
   switch (op.op) {
     case 'file':
-      return [`write ${op.path} (${modeText(op.mode)})`, ...contentLines(printContent(op.content))]
+      return [
+        `write ${op.path} (${modeText(op.mode)})`,
+        ...contentLines(op.changes?.join('\n') ?? printContent(op.content)),
+      ]
     case 'upload':
       return [`upload ${op.path} (${modeText(op.mode)}, ${formatBytes(op.size)}, ${shortDigest(op.digest)})`]
     case 'unpack':

@@ -33,6 +33,8 @@ export interface Phase {
   readonly title: string
   /** How many lanes at once; as many as hosts may be worked on at once unless told. Where it is told, a failure stops the phase. */
   limit?(deployment: Deployment): number
+  /** Nodes that run are restarted: `Plan.restarts` names them. */
+  readonly restarts?: true
   steps(deployment: Deployment): readonly DeployStep[]
 }
 
@@ -56,6 +58,8 @@ export interface Plan {
   readonly forgotten: readonly string[]
   readonly findings: readonly Finding[]
   readonly phases: readonly PlannedPhase[]
+  /** Hosts whose k3s is restarted for its configuration, in that order. */
+  readonly restarts: readonly string[]
   /** The first step that cannot be undone. */
   readonly pointOfNoReturn: string | undefined
 }
@@ -91,6 +95,9 @@ export function makePlan(action: Action, input: PlanInput): Plan {
     forgotten: input.forgotten.map(member => member.name),
     findings: findings.filter(finding => !isCured(finding)),
     phases,
+    restarts: action.phases
+      .filter(phase => phase.restarts === true)
+      .flatMap(phase => phase.steps(deployment).map(step => step.host)),
     pointOfNoReturn: phases.flatMap(phase => phase.steps).find(step => step.undo === 'none')?.id,
   }
 }

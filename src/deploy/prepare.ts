@@ -142,7 +142,10 @@ function describeCluster(
     version: metadata.version,
     hasFeature: name => metadata.features.includes(name),
     tlsSans: [...new Set([...extra, ...(wishes.endpoint === undefined ? [] : [wishes.endpoint])])],
-    config: { server: wishes.config?.server ?? inherited?.config ?? {}, agent: wishes.config?.agent ?? {} },
+    config: {
+      server: wishes.config?.server ?? inherited?.config ?? {},
+      ...(wishes.config?.agent === undefined ? {} : { agent: wishes.config.agent }),
+    },
     datastore: datastoreFor(request, inherited?.datastore, servers.length),
     servers: [...new Set(addresses)].filter(address => address !== ''),
     timeoutSeconds,

@@ -41,8 +41,8 @@ export interface Cluster {
   readonly hasFeature: (name: string) => boolean
   /** Beyond the addresses of the servers: names by which clients reach the API. */
   readonly tlsSans: readonly string[]
-  /** Further keys of the runtime's own configuration, by role. */
-  readonly config: Readonly<Record<Role, ConfigMap>>
+  /** Further keys of the runtime's own configuration, by role; where a role has none, each of its nodes keeps what it has. */
+  readonly config: Partial<Readonly<Record<Role, ConfigMap>>>
   readonly datastore: Datastore
   /** Addresses of its servers, those of `members` and those that are to come: where nodes may have been told to join. */
   readonly servers: readonly string[]
@@ -59,6 +59,14 @@ export interface Inherited {
   readonly config: ConfigMap
   /** Its own addresses included. */
   readonly tlsSans: readonly string[]
+}
+
+/** How the configuration of a node that runs is to become another one. */
+export interface ConfigChange {
+  /** `- line` and `+ line`, secrets hidden. */
+  readonly lines: readonly string[]
+  /** What was decided when the cluster was made: no restart may change it. */
+  readonly fixed: readonly { readonly key: string; readonly was: string; readonly shall: string }[]
 }
 
 export interface Certificate {
@@ -120,6 +128,15 @@ export interface Runtime {
   install(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   init(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   join(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
+  /** Pure: undefined where the node has the configuration that it is to have, or is none yet. `via` as for `join`; none for the first server. */
+  configChange(node: PlannedNode, cluster: Cluster, via: PlannedNode | undefined): ConfigChange | undefined
+  /** Gives a node its new configuration, with a restart; nothing where it has it. `beside` tells whether it is well afterwards. */
+  reconfigure(
+    node: PlannedNode,
+    cluster: Cluster,
+    via: PlannedNode | undefined,
+    beside: PlannedNode,
+  ): readonly DeployStep[]
   /** Gives a node that is up the container images of its rootfs. */
   importImages(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   /** `via`: a server that runs; kubectl is asked there. */

@@ -23,6 +23,8 @@ export function undeployable(name: RuntimeName): Runtime {
     install: refuse,
     init: refuse,
     join: refuse,
+    configChange: refuse,
+    reconfigure: refuse,
     importImages: refuse,
     upgrade: refuse,
     remove: refuse,

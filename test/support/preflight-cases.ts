@@ -1,5 +1,6 @@
 import { digestOf } from '../../src/core/digest.ts'
 import { runAction } from '../../src/deploy/actions/run.ts'
+import { judgeConfigChange, judgeConfigKept } from '../../src/deploy/judges/config.ts'
 import type { PlanInput } from '../../src/deploy/plan.ts'
 import type { SituatedNode } from '../../src/deploy/situation.ts'
 import type { Finding } from '../../src/runtime/finding.ts'
@@ -8,8 +9,13 @@ import { sampleCluster, sampleFacts, sampleNode } from './sample-node.ts'
 
 /** What `run` would find on these machines. */
 export function findingsOf(nodes: readonly SituatedNode[], more: Partial<PlanInput> = {}): readonly Finding[] {
+  const input = inputOf(nodes, more)
+  return runAction.judges.flatMap(judge => judge(input))
+}
+
+export function inputOf(nodes: readonly SituatedNode[], more: Partial<PlanInput> = {}): PlanInput {
   const [first, ...rest] = nodes
-  const input: PlanInput = {
+  return {
     image: { reference: 'k3s', digest: digestOf('index') },
     cluster: sampleCluster,
     runtime: k3s,
@@ -22,7 +28,6 @@ export function findingsOf(nodes: readonly SituatedNode[], more: Partial<PlanInp
     wishes: {},
     ...more,
   }
-  return runAction.judges.flatMap(judge => judge(input))
 }
 
 function withFacts(...lines: readonly string[]): SituatedNode {
@@ -37,6 +42,13 @@ const seen =
 
 const record = (more: object): string =>
   `node=${JSON.stringify({ v: 1, cluster: 'c-1', role: 'server', digest: sampleNode().rootfs.digest, ...more })}`
+
+const running = [
+  record({}),
+  'unit-k3s=active enabled',
+  'k3s-config=cluster-init: true',
+  'k3s-config=disable: "traefik"',
+]
 
 const bare = sampleNode({ facts: { ...sampleFacts(), defaultRoutes: [] } })
 const member = {
@@ -82,7 +94,20 @@ export const redCases: Readonly<Record<string, () => readonly Finding[]>> = {
   'other-cluster': seen(record({ cluster: 'c-2' })),
   role: seen(record({ role: 'agent' })),
   upgrade: seen(record({ digest: `sha256:${'0'.repeat(64)}` })),
-  'config-differs': seen(record({}), 'unit-k3s=active enabled', 'k3s-config=disable: "traefik"'),
+  'config-differs': () => judgeConfigKept(inputOf([withFacts(...running)])),
+  'config-fixed': () =>
+    judgeConfigChange(
+      inputOf([withFacts(...running, 'k3s-config=node-name: "node1"', 'k3s-config=node-ip: "10.0.0.1"')], {
+        cluster: { ...sampleCluster, config: { server: { 'cluster-cidr': '10.1.0.0/16' } } },
+      }),
+    ),
+  'restart-quorum': () =>
+    judgeConfigChange(
+      inputOf([withFacts(...running)], {
+        cluster: { ...sampleCluster, datastore: 'etcd' },
+        members: [1, 2, 3].map(number => ({ ...member, name: `node${number}`, ready: number < 3, voter: true })),
+      }),
+    ),
   image: () => findingsOf([sampleNode({ rootfs: { ...sampleNode().rootfs, files: new Map() } })]),
   'same-name': () => findingsOf([sampleNode(), sampleNode({ name: 'node1' }, 2)]),
   'same-address': () =>

@@ -55,6 +55,8 @@ export class SimHost implements Host {
   defaultRoute = true
   /** Whatever k3s is switched to, its node is never Ready. */
   isBroken = false
+  /** Its k3s does not come up with the next configuration that it is given. */
+  isMisconfigured = false
   isOff = false
   /** What its certificates and changed files are, as the product's scripts print them. */
   certificates = ''
@@ -97,6 +99,7 @@ export class SimHost implements Host {
     for (const [path, file] of other.pristine) this.pristine.set(path, file)
     this.defaultRoute = other.defaultRoute
     this.isBroken = other.isBroken
+    this.isMisconfigured = other.isMisconfigured
     this.isOff = other.isOff
   }
 
@@ -107,7 +110,8 @@ export class SimHost implements Host {
 
   state(): unknown {
     // What a node once was is a note, not a part of what it is.
-    const quiet = /^\/(?:run|etc\/rancher\/node\/password|var\/lib\/cloudimg\/(?:lock|journal|was|previous))/
+    const quiet =
+      /^\/(?:run|etc\/rancher\/node\/password|var\/lib\/cloudimg\/(?:lock|journal|was|previous|backup\/[a-z]+\/op))/
     const files = [...this.files].filter(([path]) => !quiet.test(path)).sort(([a], [b]) => (a < b ? -1 : 1))
     const shown = (content: Buffer): string =>
       content.length > 10_000 ? digestOfBuffer(content) : hideTokens(content.toString('utf8'))
@@ -129,6 +133,7 @@ export class SimHost implements Host {
 
   change(what: string): void {
     this.changes.push(what)
+    this.#world.order.push(`${this.name}: ${what}`)
   }
 
   async #reach<T>(work: () => T): Promise<T> {

@@ -42,6 +42,10 @@ export function simVerb(world: SimWorld, host: SimHost, verb: string, args: read
     case 'configure':
       host.write(configPath, host.text(option(args, 'config')) ?? '')
       return report(verb)
+    case 'reconfigure':
+      return reconfigure(world, host, args)
+    case 'restore-config':
+      return restoreConfig(world, host, option(args, 'op'))
     case 'upgrade':
       return upgrade(world, host, rootfs, args)
     case 'rollback':
@@ -162,10 +166,38 @@ function upgrade(world: SimWorld, host: SimHost, rootfs: string, args: readonly 
   const before = JSON.parse(host.text(`${state}/node.json`)!) as { cluster: string; role: string }
   place(host, rootfs)
   const result = start(world, host, 'upgrade')
-  if (!(JSON.parse(result) as { ok: boolean }).ok) return result
+  if (!isOk(result)) return result
   record(host, before.cluster, before.role, option(args, 'digest'))
   host.files.delete(`${state}/switching`)
   return result
+}
+
+const kept = `${state}/backup/config`
+
+/** A machine that is `isMisconfigured` does not come up with what it is given, and does with what it had. */
+function reconfigure(world: SimWorld, host: SimHost, args: readonly string[]): string {
+  const op = option(args, 'op')
+  if (host.text(`${kept}/op`) !== op) {
+    host.write(`${kept}/config.yaml`, host.text(configPath)!)
+    host.write(`${kept}/op`, op)
+  }
+  host.write(`${kept}/pending`, op)
+  host.write(configPath, host.text(option(args, 'config'))!)
+  if (host.isMisconfigured) return refusal('reconfigure', 5, 'not ready')
+  const result = start(world, host, 'reconfigure')
+  if (isOk(result)) host.files.delete(`${kept}/pending`)
+  return result
+}
+
+function restoreConfig(world: SimWorld, host: SimHost, op: string): string {
+  if (host.text(`${kept}/op`) !== op) return report('restore-config', { changed: false })
+  host.write(configPath, host.text(`${kept}/config.yaml`)!)
+  for (const name of ['config.yaml', 'op', 'pending']) host.files.delete(`${kept}/${name}`)
+  return start(world, host, 'restore-config')
+}
+
+function isOk(result: string): boolean {
+  return (JSON.parse(result) as { ok: boolean }).ok
 }
 
 function rollback(world: SimWorld, host: SimHost, from: string): string {

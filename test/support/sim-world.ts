@@ -11,6 +11,8 @@ export class SimWorld {
   /** Undefined before there is one, and after the last of its servers was wiped. */
   cluster: SimCluster | undefined
   calls = 0
+  /** Every change of every host, `HOST: CHANGE`, in the order of time. */
+  readonly order: string[] = []
   /** The call at which the operator is killed, and on which side of its effect. */
   killAt: { readonly call: number; readonly side: 'before' | 'after' } | undefined
   onKill: () => void = () => undefined

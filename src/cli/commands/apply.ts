@@ -12,7 +12,7 @@ import { CloudimgError } from '../../core/error.ts'
 import { formatPlan } from '../../deploy/plan-text.ts'
 import { carryOutAction } from '../carry-out-action.ts'
 import { declaredOptions } from '../clusterfile-options.ts'
-import { agreedBy, confirmedBy } from '../consent.ts'
+import { agreedBy, agreedToRestart, confirmedBy } from '../consent.ts'
 import type { Session } from '../session.ts'
 import type { NodeFlags } from './run.ts'
 
@@ -23,7 +23,8 @@ export async function runFile(
   reference: string | undefined,
   flags: NodeFlags,
 ): Promise<number> {
-  const { options, ssh } = await declaredOptions(session, path, flags, reference)
+  const { options: given, ssh } = await declaredOptions(session, path, flags, reference)
+  const options = { ...given, approve: agreedToRestart(session, flags.yes === true) }
   const ends = reachAsDeclared(realEnds, ssh)
   return await carryOutAction(session, flags, {
     plan: () => planDeclared(options, session.ctx, ends),
@@ -48,6 +49,7 @@ export async function apply(session: Session, flags: ApplyFlags): Promise<number
     ...options,
     wishes: { ...options.wishes, ...(flags.drain === true ? { drain: true } : {}) },
     prune: flags.prune === true,
+    approveRestart: agreedToRestart(session, flags.yes === true),
     approveUpgrade: agreedBy(session, flags.yes === true),
     approvePrune: confirmedBy(session, flags.confirm),
   }

@@ -23,6 +23,8 @@ export interface ApplyOptions extends RunOptions {
   readonly prune?: boolean
   /** Asked before nodes are switched to another image. */
   readonly approveUpgrade?: (plan: Plan) => Promise<void>
+  /** Asked before nodes are restarted for their configuration: with a plan that may restart none. */
+  readonly approveRestart?: (plan: Plan) => Promise<void>
   /** Asked before nodes leave. */
   readonly approvePrune?: (plan: Plan) => Promise<void>
 }
@@ -77,10 +79,11 @@ export async function planApply(options: ApplyOptions, ctx: Context, ends: Ends 
  * @throws as `performAction` does; PHASE_FAILED where a later part fails.
  */
 export async function applyCluster(options: ApplyOptions, ctx: Context, ends: Ends = realEnds): Promise<ApplyResult> {
-  const { choice, comparison } = await compare(options, ends, ctx)
+  const { converge, choice, comparison } = await compare(options, ends, ctx)
   const surplus = options.prune === true ? comparison.surplus : []
   const removal = { ...reachOf(options), choice, hosts: surplus }
   // Whoever says no to a part of it has said so before anything is changed.
+  await options.approveRestart?.(converge.plan)
   if (surplus.length > 0) await options.approvePrune?.((await planDelete(removal, ctx, ends)).plan)
   const changed: boolean[] = []
   if (comparison.outdated.length > 0) {

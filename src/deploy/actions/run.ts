@@ -1,8 +1,9 @@
 import type { Context } from '../../core/context.ts'
 import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
-import type { Action } from '../action.ts'
+import type { Action, ActionJudge } from '../action.ts'
 import { type Ends, realEnds } from '../ends.ts'
 import { parseInventory } from '../inventory.ts'
+import { judgeConfigChange } from '../judges/config.ts'
 import { judgeNames } from '../judges/names.ts'
 import { judgeServers } from '../judges/servers.ts'
 import type { RunOptions } from '../options.ts'
@@ -13,16 +14,23 @@ import { initCluster } from '../phases/init.ts'
 import { install } from '../phases/install.ts'
 import { joinAgents } from '../phases/join-agents.ts'
 import { joinServers } from '../phases/join-servers.ts'
+import { restartAgents, restartServers } from '../phases/restart-nodes.ts'
 import { send } from '../phases/send.ts'
 import { judgeHosts } from '../preflight.ts'
 import type { ActionRequest } from '../request.ts'
 import { undoAction, type UndoResult } from '../undo.ts'
 
-/** Hosts become a cluster, or are found to be one; those that are new to it join. */
+/** What speaks against machines that are to be nodes. */
+export const nodeJudges: readonly ActionJudge[] = [judgeHosts, judgeServers, judgeNames]
+
+/**
+ * Hosts become a cluster, or are found to be one; those that are new to it join. A new configuration comes before them: they join with
+ * what the others have stood.
+ */
 export const runAction: Action = {
   name: 'run',
-  phases: [send, fixHosts, install, initCluster, joinServers, joinAgents, images, apply],
-  judges: [judgeHosts, judgeServers, judgeNames],
+  phases: [send, fixHosts, install, initCluster, restartServers, restartAgents, joinServers, joinAgents, images, apply],
+  judges: [...nodeJudges, judgeConfigChange],
   leaves: 'cluster',
 }
 

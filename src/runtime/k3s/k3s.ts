@@ -10,6 +10,7 @@ import { markSteps } from './mark.ts'
 import { k3sPaths } from './paths.ts'
 import { inheritedFrom } from './standing.ts'
 import { judgeK3s } from './requirements.ts'
+import { configChange, reconfigureSteps } from './reconfigure.ts'
 import { redirectSteps } from './redirect.ts'
 import { forgetSteps, removeSteps } from './remove.ts'
 import { snapshotSteps } from './snapshot.ts'
@@ -29,6 +30,8 @@ export const k3s: Runtime = {
   install: installSteps,
   init: initSteps,
   join: joinSteps,
+  configChange,
+  reconfigure: reconfigureSteps,
   importImages: imageSteps,
   upgrade: upgradeSteps,
   remove: removeSteps,

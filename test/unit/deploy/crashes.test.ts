@@ -39,6 +39,14 @@ const cluster: NonNullable<Story['given']> = (world, reach) =>
 const joining = { image, choice, hosts: { servers: [], agents: ['10.0.0.5'] } }
 const replacing = { image, choice, host: '10.0.0.3' }
 const deleting = { choice, hosts: ['10.0.0.1', '10.0.0.4'] }
+const reconfiguring = {
+  image,
+  hosts,
+  cluster: {
+    config: { server: { disable: ['traefik'] }, agent: { 'kubelet-arg': ['max-pods=50'] } },
+    tlsSans: ['api.example'],
+  },
+}
 const upgrading = { image: next, choice }
 
 const stories: readonly Story[] = [
@@ -68,6 +76,12 @@ const stories: readonly Story[] = [
     // Its first step, forgetting the old machine, is past return.
     act: (world, reach) => replaceHost({ ...replacing, ...reach }, ctx(), simEnds(world)),
     undo: (world, reach) => undoReplace({ ...replacing, ...reach }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'reconfigure',
+    given: cluster,
+    act: (world, reach) => runCluster({ ...reconfiguring, ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoRun({ ...reconfiguring, ...reach }, ctx(), simEnds(world)),
   },
   {
     name: 'upgrade',
