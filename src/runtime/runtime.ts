@@ -111,6 +111,8 @@ export interface Member {
   readonly reason: string
   /** Of an embedded datastore; undefined where it has no part in one. */
   readonly voter: boolean | undefined
+  /** What cloudimg once marked it with, as far as it is still so; undefined where it never did. */
+  readonly marked?: Marks
 }
 
 /**
@@ -165,8 +167,14 @@ export interface Runtime {
   ): readonly DeployStep[]
   /** Charts of the rootfs, to where this server serves them. */
   charts(server: PlannedNode): readonly DeployStep[]
-  /** Labels and taints that a node shall have, set by the server that is named; others are left alone. */
-  mark(node: PlannedNode, cluster: Cluster, via: PlannedNode, marks: Marks): readonly DeployStep[]
+  /** Labels and taints that a node shall have, set by the server that is named. Of the others, those of `marked` go. */
+  mark(
+    node: PlannedNode,
+    cluster: Cluster,
+    via: PlannedNode,
+    marks: Marks,
+    marked: Marks | undefined,
+  ): readonly DeployStep[]
   reset(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
 
   /** All nodes of the cluster, as a server sees them. */

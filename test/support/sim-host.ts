@@ -257,9 +257,12 @@ export class SimHost implements Host {
       case 'node-away':
         return yes(this.#look(args).code !== 0)
       case 'has-marks': {
-        const [wanted = '', ...command] = args
+        const [wanted = '', gone = '', ...command] = args
         const has = this.#look(command)
-        return yes(has.code === 0 && wanted.split('\n').every(piece => has.stdout.includes(piece)))
+        const holds = wanted.split('\n').every(piece => has.stdout.includes(piece))
+        return yes(
+          has.code === 0 && holds && !gone.split('\n').some(piece => piece !== '' && has.stdout.includes(piece)),
+        )
       }
       case 'drained': {
         const node =

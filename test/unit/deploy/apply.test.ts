@@ -80,6 +80,25 @@ describe('apply', () => {
     expect(world.nodes.get('node1')!.labels).toEqual({ theirs: 'yes', a: 'b' })
   })
 
+  it('takes away labels and taints that it set and nobody declares any more, and no others', async () => {
+    await apply(marked)
+    const node = world.nodes.get('node2')!
+    node.labels = { ...node.labels, theirs: 'yes', empty: 'changed by them' }
+    node.taints = [...node.taints!, 'theirs=1:NoSchedule']
+    const less = marked.replace('zone: a, empty: ""', 'b: c').replace('"dedicated=db:NoSchedule", ', '')
+    const plan = await planApply(optionsOf(less), testContext(), operator.ends)
+    expect(plan.converge.pending).toEqual(['mark/10.0.0.2'])
+    expect(await apply(less)).toMatchObject({ changed: true })
+    expect(node.labels).toEqual({ b: 'c', theirs: 'yes', empty: 'changed by them' })
+    expect(node.taints).toEqual(['theirs=1:NoSchedule', 'quiet:PreferNoSchedule'])
+    const bare = '  hosts: [{ addresses: [10.0.0.1], role: server }, { addresses: [10.0.0.2], role: agent }]\n'
+    expect(await apply(bare)).toMatchObject({ changed: true })
+    expect(node.labels).toEqual({ theirs: 'yes', empty: 'changed by them' })
+    expect(node.taints).toEqual(['theirs=1:NoSchedule'])
+    expect(node.annotations).toEqual({})
+    expect(await apply(bare)).toMatchObject({ changed: false })
+  })
+
   it('only names nodes that are not declared, until it is told to prune', async () => {
     await runCluster(
       { image, hosts: { servers: [names[0]!], agents: names.slice(1) }, stateHome: operator.stateHome },
