@@ -103,17 +103,36 @@ async function append(handle: FileHandle, path: string, line: JournalLine): Prom
   })
 }
 
+/** What the latest operation was asked, where it has not ended. */
+export async function unfinishedCommand(directory: string): Promise<string | undefined> {
+  const latest = await readLatest(directory)
+  return latest === undefined || hasEnded(latest.lines) ? undefined : commandOf(latest.lines)
+}
+
 /** The latest operation, where it is for this command and has not ended. */
-export async function findUnfinished(
-  directory: string,
-  command: string,
-): Promise<{ readonly op: string; readonly text: string; readonly lines: readonly JournalLine[] } | undefined> {
+export async function findUnfinished(directory: string, command: string): Promise<Operation | undefined> {
+  const latest = await readLatest(directory)
+  return latest === undefined || commandOf(latest.lines) !== command || hasEnded(latest.lines) ? undefined : latest
+}
+
+interface Operation {
+  readonly op: string
+  readonly text: string
+  readonly lines: readonly JournalLine[]
+}
+
+async function readLatest(directory: string): Promise<Operation | undefined> {
   const names = (await readdirIfPresent(directory)).filter(name => name.endsWith('.jsonl')).sort(compareBytes)
   const newest = names.at(-1)
   if (newest === undefined) return undefined
   const text = (await readFileIfPresent(join(directory, newest), 256 * MiB))?.toString('utf8') ?? ''
-  const lines = parseJournal(text)
-  const begin = lines.find(line => line.event === 'begin')
-  if (begin?.command !== command || lines.some(line => line.event === 'end')) return undefined
-  return { op: newest.slice(0, -'.jsonl'.length), text, lines }
+  return { op: newest.slice(0, -'.jsonl'.length), text, lines: parseJournal(text) }
+}
+
+function commandOf(lines: readonly JournalLine[]): string | undefined {
+  return lines.find(line => line.event === 'begin')?.command
+}
+
+function hasEnded(lines: readonly JournalLine[]): boolean {
+  return lines.some(line => line.event === 'end')
 }

@@ -2,6 +2,7 @@ import type { Digest } from '../core/digest.ts'
 import type { Finding } from '../runtime/finding.ts'
 import type { Cluster, Member, Role, Runtime } from '../runtime/runtime.ts'
 import type { DeployStep } from '../runtime/step.ts'
+import type { DeclaredEnvironment } from './environment.ts'
 import type { Action } from './action.ts'
 import { asIgnored } from './ignore-findings.ts'
 import type { Wishes } from './options.ts'
@@ -26,6 +27,8 @@ export interface Deployment {
   readonly wishes: Wishes
   /** Lines for the shell that the image wants to have run once the cluster is up. */
   readonly launch: readonly string[]
+  /** What is declared for templates, for what is launched, and for hooks. */
+  readonly env: DeclaredEnvironment
 }
 
 /** One chapter of an action: pure, a deployment in, steps out. */

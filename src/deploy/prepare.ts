@@ -7,6 +7,7 @@ import type { Cluster, Member, Runtime } from '../runtime/runtime.ts'
 import type { Action } from './action.ts'
 import { clusterId, readNodeRecord } from './cluster-id.ts'
 import type { Ends } from './ends.ts'
+import { environmentHoles, noEnvironment } from './environment.ts'
 import { Holes } from './holes.ts'
 import { launchLines } from './launch-lines.ts'
 import { stateHome } from './options.ts'
@@ -86,7 +87,7 @@ async function prepare(
   const gone = new Set([...leaving, ...forgotten].map(node => node.name))
   const staying = members.filter(member => !gone.has(member.name))
   const cluster = describeCluster(request, situation, nodes, staying, runtime, timeoutSeconds)
-  const { image, fixes = [], wishes = {} } = request
+  const { image, fixes = [], wishes = {}, env = noEnvironment } = request
   const plan = makePlan(action, {
     image: image && { reference: image.reference, digest: image.digest },
     cluster,
@@ -96,12 +97,17 @@ async function prepare(
     forgotten,
     members,
     fixes,
-    launch: launchLines(situation.rootfs[0].platform.metadata),
+    launch: launchLines(situation.rootfs[0].platform.metadata, env.all),
+    env,
     wishes: { ...wishes, ...(situation.rootfs[0].platform.metadata.standIn === true ? { standIn: true } : {}) },
   })
   const directory = join(request.stateHome ?? stateHome(), cluster.id)
   const given = request.cluster?.datastoreEndpoint
-  const holes = new Holes(runtime.holes(first, given === undefined ? {} : { 'datastore-endpoint': given }), hosts)
+  const holes = new Holes(
+    runtime.holes(first, given === undefined ? {} : { 'datastore-endpoint': given }),
+    hosts,
+    environmentHoles(env),
+  )
   const known = { action, request, ends, connected, hosts, situation, nodes, plan, runtime, holes }
   return { ...known, directory, concurrency, timeoutSeconds }
 }

@@ -1,4 +1,5 @@
 import type { DeployImage } from './deploy-image.ts'
+import type { DeclaredEnvironment } from './environment.ts'
 import type { Inventory } from './inventory.ts'
 import type { ClusterOptions, ReachOptions } from './options.ts'
 
@@ -10,5 +11,7 @@ export interface ActionRequest extends ReachOptions {
   /** Names of members that the cluster shall forget; none unless told. */
   readonly forgotten?: readonly string[]
   readonly cluster?: ClusterOptions
+  /** None unless told. */
+  readonly env?: DeclaredEnvironment
   readonly fixes?: readonly 'default-route'[]
 }

@@ -53,6 +53,7 @@ ls /var/lib/rancher/k3s/storage 2>/dev/null | lines k3s-volume
 C=/var/lib/cloudimg
 [ -f $C/node.json ] && lines node < $C/node.json
 [ -f $C/lock ] && lines lock < $C/lock
+for hook in $C/hooks/*.sh; do [ -f "$hook" ] && say hook "$(basename "$hook" .sh)"; done
 operation=$(ls $C/journal/*.operator.jsonl 2>/dev/null | tail -n 1)
 [ -n "$operation" ] && ! tail -n 1 "$operation" | grep -q '"event":"end"' && head -n 1 "$operation" | lines operation
 for staged in $C/rootfs/*.staged; do

@@ -4,7 +4,7 @@ import type { Digest } from '../core/digest.ts'
 import type { HostFacts } from '../host/facts.ts'
 import type { ReadonlyHost } from '../host/host.ts'
 import type { Finding } from './finding.ts'
-import type { DeployStep } from './step.ts'
+import type { Content, DeployStep } from './step.ts'
 
 export type Role = 'server' | 'agent'
 
@@ -28,6 +28,26 @@ export interface NodeRootfs {
   readonly digest: Digest
   /** Regular files by path in the rootfs. */
   readonly files: ReadonlyMap<string, { readonly digest: Digest; readonly size: number }>
+  /** What is rendered on the host; none unless told. */
+  readonly templates?: readonly NodeTemplate[]
+  /** What the image sets with ENV. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export interface NodeTemplate {
+  /** In the rootfs: `etc/….tmpl`. */
+  readonly path: string
+  readonly mode: number
+  readonly text: string
+}
+
+/** What a server is to start once the nodes are Ready. */
+export interface Launch {
+  /** Names the note by which the cluster remembers that it was done. */
+  readonly what: 'launch' | 'hooks'
+  readonly scripts: readonly { readonly run: string; readonly timeoutSeconds: number }[]
+  /** Lines that set variables, and what is equal where they are. */
+  readonly environment: { readonly lines: Content; readonly digest: Digest }
 }
 
 export type ConfigValue = string | number | boolean | readonly (string | number)[]
@@ -158,13 +178,8 @@ export interface Runtime {
     nodes: readonly PlannedNode[],
     paths: readonly string[],
   ): readonly DeployStep[]
-  /** Lines for the shell on the server that is named, in its rootfs, once the nodes are Ready. */
-  launch(
-    server: PlannedNode,
-    cluster: Cluster,
-    nodes: readonly PlannedNode[],
-    lines: readonly string[],
-  ): readonly DeployStep[]
+  /** Scripts for the shell on the server that is named, in its rootfs, once the nodes are Ready; once for each content. */
+  launch(server: PlannedNode, cluster: Cluster, nodes: readonly PlannedNode[], launch: Launch): readonly DeployStep[]
   /** Charts of the rootfs, to where this server serves them. */
   charts(server: PlannedNode): readonly DeployStep[]
   /** Labels and taints that a node shall have, set by the server that is named. Of the others, those of `marked` go. */

@@ -1,6 +1,7 @@
 import { digestOf } from '../../src/core/digest.ts'
 import { runAction } from '../../src/deploy/actions/run.ts'
 import { judgeConfigChange, judgeConfigKept } from '../../src/deploy/judges/config.ts'
+import { noEnvironment } from '../../src/deploy/environment.ts'
 import type { PlanInput } from '../../src/deploy/plan.ts'
 import type { SituatedNode } from '../../src/deploy/situation.ts'
 import type { Finding } from '../../src/runtime/finding.ts'
@@ -25,6 +26,7 @@ export function inputOf(nodes: readonly SituatedNode[], more: Partial<PlanInput>
     members: [],
     fixes: [],
     launch: [],
+    env: noEnvironment,
     wishes: {},
     ...more,
   }

@@ -48,6 +48,8 @@ export class SimHost implements Host {
   readonly files = new Map<string, SimFile>()
   readonly links = new Map<string, string>()
   readonly units = new Map<string, SimUnit>()
+  /** What scripts that ran here had in their environment. */
+  readonly environments: string[] = []
   /** Every change, in order: for a test that asks whether there was any. */
   readonly changes: string[] = []
   /** What was there before cloudimg, and is there again after a reset. */
@@ -109,9 +111,9 @@ export class SimHost implements Host {
   }
 
   state(): unknown {
-    // What a node once was is a note, not a part of what it is.
+    // What a node once was is a note, not a part of what it is; nor is what an operation keeps for its own undo.
     const quiet =
-      /^\/(?:run|etc\/rancher\/node\/password|var\/lib\/cloudimg\/(?:lock|journal|was|previous|backup\/[a-z]+\/op))/
+      /^\/(?:run|etc\/rancher\/node\/password|var\/lib\/cloudimg\/(?:lock|journal|was|previous|backup\/(?:config|rendered)\/))/
     const files = [...this.files].filter(([path]) => !quiet.test(path)).sort(([a], [b]) => (a < b ? -1 : 1))
     const shown = (content: Buffer): string =>
       content.length > 10_000 ? digestOfBuffer(content) : hideTokens(content.toString('utf8'))
@@ -327,6 +329,9 @@ export class SimHost implements Host {
       ...(node === undefined ? [] : [`node=${node}`]),
       ...(lock === undefined ? [] : [`lock=${lock}`]),
       ...this.#operation(),
+      ...['beforeUpgrade', 'beforeReset']
+        .filter(name => this.text(`/var/lib/cloudimg/hooks/${name}.sh`) !== undefined)
+        .map(name => `hook=${name}`),
       ...staged.flatMap(path => this.#sums(path.replace(/\.staged$/, ''))),
       ...this.extraFacts,
     ].join('\n')
@@ -347,7 +352,7 @@ export class SimHost implements Host {
   }
 
   #exec(argv: readonly string[], input: string): ExecResult {
-    const [program, first, second, third, ...rest] = argv
+    const [program, first, , third, ...rest] = argv
     if (program === 'sh' && first === '-s') return this.#lock(third!, argv)
     if (program === 'rm') return this.#remove(argv.slice(argv.indexOf('--') < 0 ? 2 : argv.indexOf('--') + 1))
     if (program === 'env') return this.#k3s(argv.slice(5))
@@ -374,7 +379,12 @@ export class SimHost implements Host {
       case 'insist':
         return this.#k3s(rest.slice(5))
       case 'launch':
-        this.change(`launch ${second?.split('\n').slice(1).join(' ').trim()}`)
+      case 'hook':
+        return this.#shellRun(third, rest)
+      case 'kept-hook':
+        this.change(`hook ${this.text(rest[1]!)!.trimEnd().split('\n').at(-1)}`)
+        if (rest[2] === '-') this.files.delete(rest[1]!)
+        else this.write(rest[2]!, '')
         return ok()
       case 'mirror-line':
         return this.#mirror(rest[0]!, rest[1]!, input)
@@ -390,6 +400,18 @@ export class SimHost implements Host {
       default:
         throw new Error(`sim host "${this.name}" does not know the script ${third}`)
     }
+  }
+
+  /** Scripts, and after them the mark: all at once. Whatever they do is one change. */
+  #shellRun(name: string, [, environment = '', , mark = '', ...words]: readonly string[]): ExecResult {
+    const variables = this.text(environment) ?? ''
+    this.files.delete(environment)
+    if (mark !== '' && this.files.has(mark)) return ok()
+    const scripts = words.filter((_, at) => at % 2 === 1).join(' ')
+    this.change(`${name} ${scripts.replaceAll('\n', ' ')}`)
+    this.environments.push(variables)
+    if (mark !== '') this.write(mark, '')
+    return ok()
   }
 
   #mirror(op: string, kind: string, line: string): ExecResult {

@@ -42,6 +42,10 @@ export function simVerb(world: SimWorld, host: SimHost, verb: string, args: read
     case 'configure':
       host.write(configPath, host.text(option(args, 'config')) ?? '')
       return report(verb)
+    case 'render':
+      return render(host, args)
+    case 'unrender':
+      return unrender(host, args)
     case 'reconfigure':
       return reconfigure(world, host, args)
     case 'restore-config':
@@ -84,7 +88,63 @@ function place(host: SimHost, rootfs: string): void {
       host.files.set(`/var/lib/rancher/k3s/agent/images/${path.slice(rootfs.length + 8)}`, file)
   }
   host.links.set(`${state}/current`, rootfs)
-  host.write(`${state}/owned`, '…  /usr/local/bin/k3s\n')
+  own(host, '/usr/local/bin/k3s')
+}
+
+function own(host: SimHost, path: string): void {
+  const others = (host.text(`${state}/owned`) ?? '').split('\n').filter(line => line !== '' && line !== `…  ${path}`)
+  host.write(`${state}/owned`, `${[...others, `…  ${path}`].sort().join('\n')}\n`)
+}
+
+function disown(host: SimHost, path: string): void {
+  const left = (host.text(`${state}/owned`) ?? '').split('\n').filter(line => line !== '' && line !== `…  ${path}`)
+  if (left.length === 0) host.files.delete(`${state}/owned`)
+  else host.write(`${state}/owned`, `${left.join('\n')}\n`)
+}
+
+const rendered = `${state}/backup/rendered`
+const found = `${state}/backup/found`
+
+/** What is ours is kept for the operation, what is a stranger's until it is given back. */
+function render(host: SimHost, args: readonly string[]): string {
+  const [op, from, to] = ['op', 'file', 'to'].map(name => option(args, name)) as [string, string, string]
+  if (host.text(`${rendered}/op`) !== op) {
+    for (const path of host.files.keys()) if (path.startsWith(`${rendered}/`)) host.files.delete(path)
+    host.write(`${rendered}/op`, op)
+  }
+  const isOurs = host.text(`${state}/owned`)?.includes(`…  ${to}\n`) === true
+  const isKept = host.files.has(`${rendered}/was${to}`) || host.files.has(`${rendered}/new${to}`)
+  if (!isKept && isOurs) host.write(`${rendered}/was${to}`, host.text(to)!)
+  if (!isKept && !isOurs) {
+    host.write(`${rendered}/new${to}`, '')
+    const stranger = host.files.get(to)
+    if (stranger !== undefined) host.files.set(`${found}${to}`, stranger)
+  }
+  own(host, to)
+  host.write(to, host.text(from)!, Number.parseInt(option(args, 'mode'), 8))
+  return report('render')
+}
+
+function unrender(host: SimHost, args: readonly string[]): string {
+  const to = option(args, 'to')
+  if (host.text(`${rendered}/op`) !== option(args, 'op')) return report('unrender', { changed: false })
+  const was = host.files.get(`${rendered}/was${to}`)
+  if (was !== undefined) host.write(to, was.content, host.files.get(to)!.mode)
+  else if (host.files.has(`${rendered}/new${to}`)) {
+    const stranger = host.files.get(`${found}${to}`)
+    if (stranger === undefined) host.files.delete(to)
+    else host.files.set(to, stranger)
+    host.files.delete(`${found}${to}`)
+    disown(host, to)
+  }
+  for (const kind of ['was', 'new']) host.files.delete(`${rendered}/${kind}${to}`)
+  if (
+    ![...host.files.keys()].some(
+      path => /^\/(?:was|new)\//.test(path.slice(rendered.length)) && path.startsWith(rendered),
+    )
+  )
+    host.files.delete(`${rendered}/op`)
+  return report('unrender')
 }
 
 function record(host: SimHost, cluster: string, role: string, digest: string): void {

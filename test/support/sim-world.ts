@@ -67,6 +67,10 @@ export class SimWorld {
     throw new Killed()
   }
 
+  clusterId(): string {
+    return (JSON.parse(this.server().text('/var/lib/cloudimg/node.json')!) as { cluster: string }).cluster
+  }
+
   server(): SimHost {
     return [...this.hosts.values()][0]!
   }

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { Context } from '../../core/context.ts'
 import { isCloudimgError } from '../../core/error.ts'
 import type { Marks } from '../../runtime/runtime.ts'
@@ -5,20 +6,28 @@ import { type ActionResult, performAction, planAction, type PlanResult } from '.
 import type { Action } from '../action.ts'
 import { type ClusterChoice, findCluster, type FoundCluster } from '../discover.ts'
 import { type Ends, realEnds } from '../ends.ts'
+import type { DeclaredEnvironment } from '../environment.ts'
+import type { Hooks } from '../hooks/hooks.ts'
+import { keepHooks } from '../hooks/kept-hooks.ts'
 import { parseInventory } from '../inventory.ts'
-import type { RunOptions } from '../options.ts'
+import { type RunOptions, stateHome } from '../options.ts'
+import { unfinishedCommand } from '../journal.ts'
 import { markNodes } from '../phases/mark-nodes.ts'
+import { runClusterHooks, runHooks } from '../phases/run-hooks.ts'
 import type { Plan } from '../plan.ts'
 import type { ActionRequest } from '../request.ts'
 import { undoAction, type UndoResult } from '../undo.ts'
 import { deleteHosts, planDelete } from './delete.ts'
-import { runAction } from './run.ts'
+import { phasesWith, runAction } from './run.ts'
 import { clusterStatus } from './status.ts'
 import { planUpgrade, upgradeCluster } from './upgrade.ts'
 
 export interface ApplyOptions extends RunOptions {
   /** By machine, as it is named. */
   readonly marks: ReadonlyMap<string, Marks>
+  /** None unless told. */
+  readonly env?: DeclaredEnvironment
+  readonly hooks?: Hooks
   /** Nodes that are not declared leave the cluster; they are only named unless told. */
   readonly prune?: boolean
   /** Asked before nodes are switched to another image. */
@@ -53,8 +62,13 @@ export interface ApplyPlan extends Comparison {
 export type ApplyResult = ActionResult & Pick<Comparison, 'surplus'>
 
 /** `run`, and what its nodes are marked with. A run that was cut off is finished by an apply of the same hosts, and the other way round. */
-function actionWith(marks: ApplyOptions['marks']): Action {
-  return { ...runAction, phases: [...runAction.phases, markNodes(marks)] }
+function actionWith({ marks, hooks = {} }: ApplyOptions): Action {
+  const phases = phasesWith({
+    beforeStart: [runHooks('beforeInstall', hooks), keepHooks(hooks)],
+    afterStart: [runHooks('afterInstall', hooks)],
+    end: [markNodes(marks), runHooks('afterUp', hooks), runClusterHooks(hooks)],
+  })
+  return { ...runAction, phases }
 }
 
 /** The dry run, and what has drifted. Changes nothing. */
@@ -86,30 +100,38 @@ export async function applyCluster(options: ApplyOptions, ctx: Context, ends: En
   await options.approveRestart?.(converge.plan)
   if (surplus.length > 0) await options.approvePrune?.((await planDelete(removal, ctx, ends)).plan)
   const changed: boolean[] = []
-  if (comparison.outdated.length > 0) {
+  if (comparison.outdated.length > 0 || (await isUpgrading(converge.plan, options))) {
     const { approveUpgrade: approve, image } = options
     const upgrade = { ...reachOf(options), image, choice, ...(approve && { approve }) }
     changed.push((await upgradeCluster(upgrade, ctx, ends)).changed)
   }
-  const result = await performAction(actionWith(options.marks), requestOf(options), ends, ctx)
+  const result = await performAction(actionWith(options), requestOf(options), ends, ctx)
   if (surplus.length > 0) changed.push((await deleteHosts(removal, ctx, ends)).changed)
   const left = comparison.surplus.filter(name => !surplus.includes(name))
   warnOfSurplus(left, ctx)
   return { ...result, changed: result.changed || changed.includes(true), surplus: left }
 }
 
+/** An upgrade that was cut off at its very end holds the hosts, though every node runs the image by now. */
+async function isUpgrading({ cluster }: Plan, { image, stateHome: home }: ApplyOptions): Promise<boolean> {
+  const command = await unfinishedCommand(join(home ?? stateHome(), cluster))
+  if (command === undefined) return false
+  const { action, image: digest } = JSON.parse(command) as { readonly action: string; readonly image?: string }
+  return action === 'upgrade' && digest === image.digest
+}
+
 /** Hosts become the cluster that is declared, without a look at what else belongs to it. */
 export async function runDeclared(options: ApplyOptions, ctx: Context, ends: Ends = realEnds): Promise<ActionResult> {
-  return await performAction(actionWith(options.marks), requestOf(options), ends, ctx)
+  return await performAction(actionWith(options), requestOf(options), ends, ctx)
 }
 
 export async function planDeclared(options: ApplyOptions, ctx: Context, ends: Ends = realEnds): Promise<PlanResult> {
-  return await planAction(actionWith(options.marks), requestOf(options), ends, ctx)
+  return await planAction(actionWith(options), requestOf(options), ends, ctx)
 }
 
 /** Takes an unfinished run back. @throws as `undoAction` does. */
 export async function undoDeclared(options: ApplyOptions, ctx: Context, ends: Ends = realEnds): Promise<UndoResult> {
-  return await undoAction(actionWith(options.marks), requestOf(options), ends, ctx)
+  return await undoAction(actionWith(options), requestOf(options), ends, ctx)
 }
 
 interface Compared {
@@ -180,7 +202,7 @@ function warnOfSurplus(surplus: readonly string[], ctx: Context): void {
 }
 
 function requestOf(options: ApplyOptions): ActionRequest {
-  const { hosts, image, cluster, fixes } = options
+  const { hosts, image, cluster, fixes, env } = options
   const inventory = parseInventory(hosts?.servers ?? [], hosts?.agents ?? [])
   const { approve } = options
   return {
@@ -189,6 +211,7 @@ function requestOf(options: ApplyOptions): ActionRequest {
     image,
     ...(cluster && { cluster }),
     ...(fixes && { fixes }),
+    ...(env && { env }),
     ...(approve && { approve }),
   }
 }

@@ -6,7 +6,9 @@ import { parseInventory } from '../inventory.ts'
 import { judgeConfigChange } from '../judges/config.ts'
 import { judgeNames } from '../judges/names.ts'
 import { judgeServers } from '../judges/servers.ts'
+import { judgeTemplates } from '../judges/templates.ts'
 import type { RunOptions } from '../options.ts'
+import type { Phase } from '../plan.ts'
 import { apply } from '../phases/apply.ts'
 import { fixHosts } from '../phases/fix-hosts.ts'
 import { images } from '../phases/images.ts'
@@ -14,6 +16,7 @@ import { initCluster } from '../phases/init.ts'
 import { install } from '../phases/install.ts'
 import { joinAgents } from '../phases/join-agents.ts'
 import { joinServers } from '../phases/join-servers.ts'
+import { renderFiles } from '../phases/render-files.ts'
 import { restartAgents, restartServers } from '../phases/restart-nodes.ts'
 import { send } from '../phases/send.ts'
 import { judgeHosts } from '../preflight.ts'
@@ -21,7 +24,29 @@ import type { ActionRequest } from '../request.ts'
 import { undoAction, type UndoResult } from '../undo.ts'
 
 /** What speaks against machines that are to be nodes. */
-export const nodeJudges: readonly ActionJudge[] = [judgeHosts, judgeServers, judgeNames]
+export const nodeJudges: readonly ActionJudge[] = [judgeHosts, judgeServers, judgeNames, judgeTemplates]
+
+/** The story of a run, and where a Clusterfile has something to add. */
+export function phasesWith(
+  more: Readonly<Record<'beforeStart' | 'afterStart' | 'end', readonly Phase[]>>,
+): readonly Phase[] {
+  return [
+    send,
+    fixHosts,
+    install,
+    renderFiles,
+    ...more.beforeStart,
+    initCluster,
+    restartServers,
+    restartAgents,
+    joinServers,
+    joinAgents,
+    images,
+    ...more.afterStart,
+    apply,
+    ...more.end,
+  ]
+}
 
 /**
  * Hosts become a cluster, or are found to be one; those that are new to it join. A new configuration comes before them: they join with
@@ -29,7 +54,7 @@ export const nodeJudges: readonly ActionJudge[] = [judgeHosts, judgeServers, jud
  */
 export const runAction: Action = {
   name: 'run',
-  phases: [send, fixHosts, install, initCluster, restartServers, restartAgents, joinServers, joinAgents, images, apply],
+  phases: phasesWith({ beforeStart: [], afterStart: [], end: [] }),
   judges: [...nodeJudges, judgeConfigChange],
   leaves: 'cluster',
 }

@@ -1,3 +1,4 @@
+import { keptHookSteps } from '../hooks/kept-hooks.ts'
 import type { DeployStep } from '../../runtime/step.ts'
 import { serverBeside } from '../config-changes.ts'
 import type { Deployment, Phase } from '../plan.ts'
@@ -23,7 +24,10 @@ function stepsFor(deployment: Deployment, role: SituatedNode['role']): readonly 
   const options = { sameMinor: isSameMinor(deployment), drain: wishes.drain === true }
   return nodes
     .filter(node => node.role === role)
-    .flatMap(node => runtime.upgrade(node, cluster, serverBeside(node, nodes), options))
+    .flatMap(node => [
+      ...keptHookSteps('beforeUpgrade', node),
+      ...runtime.upgrade(node, cluster, serverBeside(node, nodes), options),
+    ])
 }
 
 /** Of all nodes: one server at another minor is enough for the datastore to have changed. */

@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net'
 import { CloudimgError } from '../../core/error.ts'
 import type { Cluster, ConfigMap, ConfigValue, PlannedNode } from '../runtime.ts'
 import { type Content, type Hole, hole } from '../step.ts'
-import { isReservedKey } from './reserved-keys.ts'
+import { isReservedKey, isSecretKey } from './reserved-keys.ts'
 import { keptConfig, standingOf } from './standing.ts'
 
 /** Keys that only some versions know; k3s before 1.2x stops at an unknown one. The names are those of rootfs.yaml. */
@@ -93,6 +93,11 @@ function refuseKey(key: string, role: string, cluster: Cluster): void {
       },
     )
   }
+  if (isSecretKey(key))
+    throw new CloudimgError('CLUSTERFILE_INVALID', `configuring a k3s ${role}: the value of "${key}" is a secret`, {
+      hint: `remove "${key}"`,
+      data: { key },
+    })
   const feature = keysByFeature[key.replace(/\+$/, '')]
   if (feature !== undefined && !cluster.hasFeature(feature)) {
     throw new CloudimgError(

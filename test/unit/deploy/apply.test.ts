@@ -5,6 +5,7 @@ import { checkHosts } from '../../../src/deploy/actions/preflight.ts'
 import { runCluster } from '../../../src/deploy/actions/run.ts'
 import { declaredCluster, reachAsDeclared } from '../../../src/deploy/clusterfile/declared-cluster.ts'
 import { declaredImage } from '../../../src/deploy/clusterfile/declared-image.ts'
+import { launchLines } from '../../../src/deploy/launch-lines.ts'
 import { parseClusterfile } from '../../../src/deploy/clusterfile/parse-clusterfile.ts'
 import { describeApplyPlan } from '../../../src/cli/commands/apply.ts'
 import type { DeployImage } from '../../../src/deploy/deploy-image.ts'
@@ -36,12 +37,14 @@ const marked = `  hosts:
 
 function optionsOf(spec: string, more: Partial<ApplyOptions> = {}): ApplyOptions {
   const file = fileOf(spec)
-  const { cluster, hosts, marks } = declaredCluster(file, { directory: '/', env: {} })
+  const { cluster, hosts, marks, env, hooks } = declaredCluster(file, { directory: '/', env: {} })
   const reach = { stateHome: operator.stateHome, limits: { timeoutSeconds: 0.05 } }
   return {
     image: declaredImage(more.image ?? image, file.spec),
     cluster,
     marks,
+    env,
+    hooks,
     ...(hosts && { hosts }),
     ...reach,
     ...more,
@@ -188,20 +191,21 @@ describe('what a Clusterfile declares', () => {
     expect(hosts).toBeUndefined()
   })
 
-  it('is what the image launches, in an environment, and hooks after it', () => {
-    const app = { name: 'mysql', type: 'helm' as const, files: [], env: { A: '1' } }
+  it('is what the image launches', () => {
+    const app = { name: 'mysql', type: 'helm' as const, files: [], env: { A: '1', B: '2' } }
     const has = sampleClusterImage({
       metadata: { applications: [app], launch: { applications: [], commands: ['old'] } },
     })
     const { spec } = fileOf(
-      '  hosts: [{ addresses: [a], role: server }]\n  env: { A: "it\'s" }\n  applications: [mysql]\n  commands: [new]\n  hooks: { afterUp: [done] }\n',
+      '  hosts: [{ addresses: [a], role: server }]\n  env: { A: "it\'s" }\n  applications: [mysql]\n  commands: [new]\n',
     )
     const { metadata } = declaredImage(has, spec).platforms[0]!
-    expect(metadata.launch).toEqual({
-      applications: ['mysql'],
-      commands: [String.raw`export 'A=it'\''s'`, 'new', 'done'],
-    })
-    expect(metadata.applications?.[0]?.env).toEqual({ A: "it's" })
+    expect(metadata.launch).toEqual({ applications: ['mysql'], commands: ['new'] })
+    // What is declared is in the environment already.
+    expect(launchLines(metadata, spec.env!)).toEqual([
+      "(cd application/apps/mysql && env 'B=2' helm upgrade --install mysql .)",
+      'new',
+    ])
     expect(() => declaredImage(image, spec)).toThrow('no application of that name')
   })
 })
