@@ -61,9 +61,9 @@ export async function apply(session: Session, flags: ApplyFlags): Promise<number
   })
 }
 
-/** `cloudimg diff -f FILE`: as `apply --dry-run`; no image is named beside the file. */
+/** `cloudimg diff -f FILE`: as `apply --dry-run --exit-code`; no image is named beside the file. */
 export async function diffFile(session: Session, image: string | undefined, flags: ApplyFlags): Promise<number> {
-  if (image === undefined) return await apply(session, { ...flags, dryRun: true })
+  if (image === undefined) return await apply(session, { ...flags, dryRun: true, exitCode: true })
   throw new CloudimgError('USAGE', `comparing "${flags.file}" with "${image}": the file is compared with its cluster`, {
     hint: `write: cloudimg diff -f ${flags.file}, or cloudimg diff A B`,
   })
@@ -84,7 +84,8 @@ function exitCode({ converge, upgrade, prune, surplus, drift }: ApplyPlan, flags
 }
 
 /** What differs, then every step that would mend it. */
-export function describeApplyPlan({ converge, upgrade, prune, missing, surplus, drift }: ApplyPlan): string {
+export function describeApplyPlan(plan: ApplyPlan): string {
+  const { converge, upgrade, prune, missing, surplus, drift, config, marks } = plan
   const part = (title: string, lines: readonly string[]): readonly string[] =>
     lines.length === 0 ? [] : [title, ...lines.map(line => `  ${line}`), '']
   const plans =
@@ -92,6 +93,11 @@ export function describeApplyPlan({ converge, upgrade, prune, missing, surplus, 
   const later = upgrade === undefined ? [] : missing
   return [
     ...part('drifted:', drift),
+    ...part(
+      'configured otherwise:',
+      config.flatMap(({ host, lines }) => lines.map(line => `${host}: ${line}`)),
+    ),
+    ...part('marked otherwise:', marks),
     ...part(prune === undefined ? 'not declared, and left alone without --prune:' : 'not declared, to leave:', surplus),
     ...part('to join once the cluster is upgraded:', later),
     ...plans,

@@ -14,7 +14,7 @@ import { type RunOptions, stateHome } from '../options.ts'
 import { unfinishedCommand } from '../journal.ts'
 import { markNodes } from '../phases/mark-nodes.ts'
 import { runClusterHooks, runHooks } from '../phases/run-hooks.ts'
-import type { Plan } from '../plan.ts'
+import { type Plan, stepsOf } from '../plan.ts'
 import type { ActionRequest } from '../request.ts'
 import { undoAction, type UndoResult } from '../undo.ts'
 import { deleteHosts, planDelete } from './delete.ts'
@@ -46,6 +46,10 @@ export interface Comparison {
   readonly surplus: readonly string[]
   /** Hosts that run another image than the one that is declared. */
   readonly outdated: readonly string[]
+  /** Configuration that is to be another one: `- line`, `+ line`, secrets hidden. */
+  readonly config: readonly { readonly host: string; readonly lines: readonly string[] }[]
+  /** Labels and taints that are to be set or taken away, in words, a node each. */
+  readonly marks: readonly string[]
 }
 
 export interface ApplyPlan extends Comparison {
@@ -149,24 +153,37 @@ async function compare(options: ApplyOptions, ends: Ends, ctx: Context): Promise
   const choices: readonly ClusterChoice[] = server?.map(name => ({ server: name })) ?? [{ cluster: plan.cluster }]
   for (const choice of choices) {
     const found = await findIfThere(choice, options, ends, ctx)
-    if (found !== undefined) return { converge, found, choice, comparison: against(plan, found) }
+    if (found !== undefined) return { converge, found, choice, comparison: against(converge, found) }
   }
   return {
     converge,
     found: undefined,
     choice: choices[0]!,
-    comparison: { missing: plan.nodes.map(({ host }) => host), surplus: [], outdated: [] },
+    comparison: { ...differences(converge), missing: plan.nodes.map(({ host }) => host), surplus: [], outdated: [] },
   }
 }
 
 /** Pure. */
-function against(plan: Plan, found: FoundCluster): Comparison {
+function against(converge: PlanResult, found: FoundCluster): Comparison {
+  const { plan } = converge
   const there = new Set(found.nodes.map(({ name }) => name))
   const declared = new Set(plan.nodes.map(({ name }) => name))
   return {
+    ...differences(converge),
     missing: plan.nodes.filter(({ name }) => !there.has(name)).map(({ host }) => host),
     surplus: found.nodes.map(({ name }) => name).filter(name => !declared.has(name)),
     outdated: plan.findings.filter(({ id }) => id === 'upgrade').map(({ host }) => host),
+  }
+}
+
+function differences({ plan, pending }: PlanResult): Pick<Comparison, 'config' | 'marks'> {
+  const due = new Set(pending)
+  const steps = stepsOf(plan).filter(step => due.has(step.id))
+  return {
+    config: steps.flatMap(({ host, do: ops }) =>
+      ops.flatMap(op => (op.op === 'file' && op.changes !== undefined ? [{ host, lines: op.changes }] : [])),
+    ),
+    marks: steps.filter(step => step.id.startsWith('mark/')).map(step => step.sentence),
   }
 }
 

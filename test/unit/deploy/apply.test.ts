@@ -91,6 +91,9 @@ describe('apply', () => {
     const less = marked.replace('zone: a, empty: ""', 'b: c').replace('"dedicated=db:NoSchedule", ', '')
     const plan = await planApply(optionsOf(less), testContext(), operator.ends)
     expect(plan.converge.pending).toEqual(['mark/10.0.0.2'])
+    expect(plan.marks).toEqual([
+      'mark node "node2": b=c, quiet:PreferNoSchedule; take away from node "node2": zone, dedicated=db:NoSchedule',
+    ])
     expect(await apply(less)).toMatchObject({ changed: true })
     expect(node.labels).toEqual({ b: 'c', theirs: 'yes', empty: 'changed by them' })
     expect(node.taints).toEqual(['theirs=1:NoSchedule', 'quiet:PreferNoSchedule'])
@@ -134,10 +137,29 @@ describe('apply', () => {
     expect(plan.upgrade?.plan.action).toBe('upgrade')
     const text = describeApplyPlan({ ...plan, drift: ['node1: x'], surplus: ['node9'] })
     expect(text).toMatch(
-      /^drifted:\n {2}node1: x\n\nnot declared, and left alone without --prune:\n {2}node9\n\nto join once the cluster is upgraded:\n {2}10\.0\.0\.2\n\n.*upgrade/s,
+      /^drifted:\n {2}node1: x\n\nmarked otherwise:\n {2}mark node "node2".*\n\nnot declared, and left alone without --prune:\n {2}node9\n\nto join once the cluster is upgraded:\n {2}10\.0\.0\.2\n\n.*upgrade/s,
     )
     await apply(marked, { image: newer })
     expect([...world.nodes.values()].map(node => node.version)).toEqual(['v1.31.5+k3s1', 'v1.31.5+k3s1'])
+  })
+
+  it('asks before it restarts nodes for another configuration, and tells what that is', async () => {
+    await apply(marked)
+    const changed = `${marked}  config: { agent: { kubelet-arg: [max-pods=50] } }\n  tlsSans: [api.example]\n`
+    const plan = await planApply(optionsOf(changed), testContext(), operator.ends)
+    expect(plan.config.map(({ host, lines }) => [host, ...lines])).toEqual([
+      ['10.0.0.1', '- tls-san: ["10.0.0.1"]', '+ tls-san: ["10.0.0.1","api.example"]'],
+      ['10.0.0.2', '+ kubelet-arg: ["max-pods=50"]'],
+    ])
+    expect(describeApplyPlan(plan)).toContain('configured otherwise:\n  10.0.0.1: - tls-san: ["10.0.0.1"]\n')
+    const before = world.changes().length
+    const refused = apply(changed, { approveRestart: ({ restarts }) => Promise.reject(new Error(restarts.join(' '))) })
+    await expect(refused).rejects.toThrow('10.0.0.1 10.0.0.2')
+    expect(world.changes()).toHaveLength(before)
+    expect(await apply(changed)).toMatchObject({ changed: true })
+    // The file is the truth: what it says no more is no more.
+    expect(await apply(marked)).toMatchObject({ changed: true })
+    expect(world.hosts.get('10.0.0.2')!.text('/etc/rancher/k3s/config.yaml')).not.toContain('kubelet-arg')
   })
 
   it('tells what has drifted', async () => {
