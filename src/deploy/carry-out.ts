@@ -55,7 +55,7 @@ export async function withOperation<T>(
     }
     const operation: Operation = { door, journal, changed: new Set() }
     const hosts = locked.map(({ host }) => host)
-    const result = await withLock(hosts, situation.rootfs[0].installer, lease, ctx, async ctx => {
+    const result = await withLock(hosts, situation.rootfs[0].installer, door, ctx, async ctx => {
       await tellAll(hosts, journal.begin, ctx)
       const result = await work(operation, ctx)
       await tellAll(hosts, { ...journal.begin, event: 'end' }, ctx)

@@ -5,7 +5,6 @@ import type { DeployStep } from '../runtime/step.ts'
 import type { Journal, JournalLine } from './journal.ts'
 import { perform, type Tools } from './perform.ts'
 import { holds } from './probe.ts'
-import { pause } from './waiting.ts'
 
 /** How often a finished step is looked at before it counts as failed; a minute in all. */
 const looks = 30
@@ -103,7 +102,7 @@ async function isProved(step: DeployStep, host: Host, door: Door, ctx: Context):
   for (let look = 1; ; look++) {
     if (await holds(step.done, host, door, ctx)) return true
     if (look === looks) return false
-    await pause(door.pace.pollMs, ctx)
+    await door.pace.sleep(door.pace.pollMs, ctx.signal)
   }
 }
 

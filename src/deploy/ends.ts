@@ -4,20 +4,18 @@ import type { HostAddress } from '../host/address.ts'
 import { connectHost } from '../host/connect.ts'
 import type { Host } from '../host/host.ts'
 import type { SshOptions } from '../host/openssh.ts'
-import type { Pace } from './waiting.ts'
+import { type Pace, realClock } from './waiting.ts'
 
 /** Where a deployment touches the world; tests give other ends. */
 export interface Ends extends Pace {
   connect(address: HostAddress, options: SshOptions, ctx: Context): Promise<Host>
-  /** Milliseconds since 1970. */
-  now(): number
   /** The name of a new operation: sorts by time, and is unique. */
   newOp(): string
 }
 
 export const realEnds: Ends = {
   connect: connectHost,
-  now: () => Date.now(),
+  ...realClock,
   newOp: () => `${new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '')}-${randomBytes(3).toString('hex')}`,
   pollMs: 2000,
   settling: 1,

@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod'
 import type { Context, Task } from '../core/context.ts'
 import { CloudimgError, type ErrorCode, isCloudimgError } from '../core/error.ts'
 import type { Host } from '../host/host.ts'
+import type { Clock } from './waiting.ts'
 
 /** Who acts: the operation and its epoch, which hosts compare with their lock. */
 export interface Lease {
@@ -102,14 +102,14 @@ tail -c +$(($3 + 1)) "$at.log" 2>/dev/null | head -c $(($size - $3))`
 export async function callInstaller(
   host: Host,
   call: InstallerCall,
-  lease: Lease,
+  { lease, pace }: { readonly lease: Lease; readonly pace: Clock },
   ctx: Context,
   task?: Task,
 ): Promise<InstallerResult> {
   const unit = `cloudimg-${lease.op}-${call.verb}`
   const program = ['/bin/sh', `${call.rootfs}/scripts/cloudimg-node`, call.verb, ...call.args, ...flagsOf(call, lease)]
   await host.exec(['sh', '-c', startScript, 'installer-start', unit, directory, ...program], {}, ctx)
-  const stdout = await follow(host, unit, ctx, task)
+  const stdout = await follow(host, unit, pace, ctx, task)
   if (stdout === undefined) throw interrupted(call.verb, host.name, unit)
   const result = parseInstallerResult(stdout, call.verb, host.name)
   if (result.ok) return result
@@ -134,14 +134,20 @@ function interrupted(verb: string, host: string, unit: string): CloudimgError {
 }
 
 /** The last line of its output; undefined where it is gone without one. */
-async function follow(host: Host, unit: string, ctx: Context, task: Task | undefined): Promise<string | undefined> {
+async function follow(
+  host: Host,
+  unit: string,
+  clock: Clock,
+  ctx: Context,
+  task: Task | undefined,
+): Promise<string | undefined> {
   let seen = 0
-  let heard = Date.now()
+  let heard = clock.now()
   for (;;) {
     try {
       const argv = ['sh', '-c', waitScript, 'installer-wait', unit, directory, String(seen), '3']
       const { stdout } = await host.look(argv, ctx)
-      heard = Date.now()
+      heard = clock.now()
       const { state, size, rest } = splitFirstLine(stdout)
       if (state === 'gone') return undefined
       const end = state === 'ended' ? rest.indexOf('\n') : -1
@@ -153,8 +159,8 @@ async function follow(host: Host, unit: string, ctx: Context, task: Task | undef
     } catch (error) {
       // The work goes on without us: a connection that comes back finds it again.
       if (!isCloudimgError(error, 'HOST_UNREACHABLE') || error.data.retryable !== true) throw error
-      if (Date.now() - heard > patienceSeconds * 1000) throw error
-      await sleep(3000, undefined, { signal: ctx.signal }).catch(() => ctx.signal.throwIfAborted())
+      if (clock.now() - heard > patienceSeconds * 1000) throw error
+      await clock.sleep(3000, ctx.signal)
     }
   }
 }

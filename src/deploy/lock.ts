@@ -5,6 +5,7 @@ import type { HostFacts } from '../host/facts.ts'
 import type { Host } from '../host/host.ts'
 import { installerError, type Lease, parseInstallerResult } from './installer.ts'
 import { onHosts } from './on-hosts.ts'
+import { type Clock, within } from './waiting.ts'
 
 const heartbeatSeconds = 20
 /** A lock without a sign of life for this long is a dead operator's: six heartbeats. */
@@ -74,7 +75,7 @@ function locked(host: string, held: HeldLock): CloudimgError {
 export async function withLock<T>(
   hosts: readonly Host[],
   installer: string,
-  lease: Lease,
+  { lease, pace }: { readonly lease: Lease; readonly pace: Clock },
   ctx: Context,
   work: (ctx: Context) => Promise<T>,
 ): Promise<T> {
@@ -97,6 +98,7 @@ export async function withLock<T>(
     heart = beat(
       held,
       host => call(host, 'heartbeat', inner),
+      pace,
       beating.signal,
       error => lost.abort(error),
     )
@@ -107,31 +109,24 @@ export async function withLock<T>(
     beating.abort()
     await heart
     // Also after an interruption: whoever comes next should not have to wait.
-    const anyway: Context = { ...ctx, signal: AbortSignal.timeout(20_000) }
-    await Promise.allSettled(held.map(host => call(host, 'unlock', anyway)))
+    await within(20_000, pace, signal => Promise.allSettled(held.map(host => call(host, 'unlock', { ...ctx, signal }))))
   }
 }
 
 async function beat(
   hosts: readonly Host[],
   call: (host: Host) => Promise<void>,
+  clock: Clock,
   signal: AbortSignal,
   onLost: (error: unknown) => void,
 ): Promise<void> {
   for (;;) {
-    await wait(heartbeatSeconds * 1000, signal)
+    await clock.sleep(heartbeatSeconds * 1000, signal).catch(() => undefined)
     if (signal.aborted) return
     const results = await Promise.allSettled(hosts.map(call))
     for (const result of results)
       if (result.status === 'rejected' && isCloudimgError(result.reason, 'CLUSTER_LOCKED')) onLost(result.reason)
   }
-}
-
-async function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>(resolve => {
-    const timer = setTimeout(resolve, milliseconds)
-    signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true })
-  })
 }
 
 /** The installer comes by stdin: a host may not have it yet, and the lock comes before anything is sent. */

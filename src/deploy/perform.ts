@@ -6,7 +6,7 @@ import { callInstaller, type Lease } from './installer.ts'
 import type { Keep } from './keep.ts'
 import { holds, type Sight } from './probe.ts'
 import type { Sources } from './sources.ts'
-import { eventually, type Pace, pause, watch } from './waiting.ts'
+import { eventually, type Pace, watch } from './waiting.ts'
 
 export interface Tools extends Sight {
   readonly keep: Keep
@@ -60,13 +60,13 @@ export async function perform(op: Op, host: Host, tools: Tools, ctx: Context): P
       await host.exec(op.argv, { secrets: tools.holes.secrets() }, ctx)
       return true
     case 'installer': {
-      const work = async (task: Task): Promise<boolean> =>
-        (await callInstaller(host, op, tools.lease, ctx, task)).changed
+      const work = async (task: Task): Promise<boolean> => (await callInstaller(host, op, tools, ctx, task)).changed
       return await withTask(ctx, `cloudimg-node ${op.verb} on ${host.name}`, work, 'items')
     }
     case 'wait': {
       const look = async () => ((await holds(op.until, host, tools, ctx)) ? undefined : `not ${op.what}`)
-      await eventually(`waiting on "${host.name}" until ${op.what}`, op.timeoutSeconds, tools.pace, ctx, look)
+      const doing = `waiting on "${host.name}" until ${op.what}`
+      await eventually(doing, op.timeoutSeconds, tools.pace, ctx, look, op.hint)
       return false
     }
     case 'watch': {
@@ -75,7 +75,7 @@ export async function perform(op: Op, host: Host, tools: Tools, ctx: Context): P
       return false
     }
     case 'pause':
-      await pause(op.seconds * 1000 * tools.pace.settling, ctx)
+      await tools.pace.sleep(op.seconds * 1000 * tools.pace.settling, ctx.signal)
       return false
     case 'fetch':
       await tools.keep.fetch(host, op.path, op.name, ctx)

@@ -73,7 +73,11 @@ async function prepare(
 ): Promise<Prepared> {
   const { concurrency = 10, timeoutSeconds = 900 } = request.limits ?? {}
   const nodeIps = request.cluster?.nodeIps ?? {}
-  const situation = await gatherSituation(connected, { image: request.image, nodeIps, concurrency }, ctx)
+  const situation = await gatherSituation(
+    connected,
+    { image: request.image, nodeIps, concurrency, now: () => ends.now() },
+    ctx,
+  )
   const hosts = new Map(connected.map(({ address, host }) => [address.name, host]))
   const [first, ...rest] = situation.nodes.filter(node => node.leaves !== true)
   const leaving = situation.nodes.filter(node => node.leaves === true)

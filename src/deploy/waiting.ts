@@ -2,8 +2,23 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Context } from '../core/context.ts'
 import { CloudimgError, isCloudimgError, reasonOf } from '../core/error.ts'
 
+/** The only time that a deployment knows: a simulation gives it another one. */
+export interface Clock {
+  /** Milliseconds since 1970. */
+  now(): number
+  /** @throws the signal's reason as soon as it is aborted. */
+  sleep(milliseconds: number, signal: AbortSignal): Promise<void>
+}
+
+export const realClock: Clock = {
+  now: () => Date.now(),
+  async sleep(milliseconds, signal) {
+    await sleep(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted())
+  },
+}
+
 /** How time passes for a deployment. */
-export interface Pace {
+export interface Pace extends Clock {
   /** Between two looks at something that is becoming ready. */
   readonly pollMs: number
   /** Multiplies the times for which a cluster is left to settle; 1 but in tests. */
@@ -20,33 +35,48 @@ export async function eventually(
   pace: Pace,
   ctx: Context,
   look: Look,
+  hint = 'see on the host: journalctl -u k3s -u k3s-agent; the same command looks again',
 ): Promise<void> {
-  const end = Date.now() + timeoutSeconds * 1000
+  const end = pace.now() + timeoutSeconds * 1000
   for (;;) {
     const wrong = await tolerant(look)
     if (wrong === undefined) return
-    if (Date.now() + pace.pollMs >= end) {
-      throw new CloudimgError('COMMAND_FAILED', `${doing}: after ${timeoutSeconds} s ${wrong}`, {
-        hint: 'see on the host: journalctl -u k3s -u k3s-agent; the same command looks again',
-      })
+    if (pace.now() + pace.pollMs >= end) {
+      throw new CloudimgError('COMMAND_FAILED', `${doing}: after ${timeoutSeconds} s ${wrong}`, { hint })
     }
-    await pause(pace.pollMs, ctx)
+    await pace.sleep(pace.pollMs, ctx.signal)
   }
 }
 
 /** @throws COMMAND_FAILED where it is no longer well before the time is over. */
 export async function watch(doing: string, seconds: number, pace: Pace, ctx: Context, look: Look): Promise<void> {
-  const end = Date.now() + seconds * 1000 * pace.settling
+  const end = pace.now() + seconds * 1000 * pace.settling
   for (;;) {
     const wrong = await look()
     if (wrong !== undefined) throw new CloudimgError('COMMAND_FAILED', `${doing}: ${wrong}`)
-    if (Date.now() >= end) return
-    await pause(Math.min(pace.pollMs, Math.max(end - Date.now(), 1)), ctx)
+    if (pace.now() >= end) return
+    await pace.sleep(Math.min(pace.pollMs, Math.max(end - pace.now(), 1)), ctx.signal)
   }
 }
 
-export async function pause(milliseconds: number, ctx: Context): Promise<void> {
-  await sleep(milliseconds, undefined, { signal: ctx.signal }).catch(() => ctx.signal.throwIfAborted())
+/** Gives `work` a signal that ends it when the time is over. */
+export async function within<T>(
+  milliseconds: number,
+  clock: Clock,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController()
+  const done = new AbortController()
+  const timer = clock.sleep(milliseconds, done.signal).then(
+    () => over.abort(new CloudimgError('CANCELLED', `waiting: ${milliseconds / 1000} s are over`)),
+    () => undefined,
+  )
+  try {
+    return await work(over.signal)
+  } finally {
+    done.abort()
+    await timer
+  }
 }
 
 /** An API server that does not answer yet is not ready, no more. */

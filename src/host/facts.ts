@@ -91,12 +91,12 @@ export interface CloudimgFacts {
   readonly files: Readonly<Record<string, string>>
 }
 
-/** Looks at a host once, with one script. @throws HOST_UNSUITABLE when it is no Linux machine of a known kind. */
-export async function gatherFacts(host: ReadonlyHost, ctx: Context): Promise<HostFacts> {
+/** Looks at a host once, with one script. `now` tells our time, in milliseconds since 1970. @throws HOST_UNSUITABLE when it is no Linux machine of a known kind. */
+export async function gatherFacts(host: ReadonlyHost, now: () => number, ctx: Context): Promise<HostFacts> {
   const argv = ['sh', '-c', factsScript, 'facts']
-  const before = Date.now() / 1000
+  const before = now()
   const result = expectZero(host.name, argv, await host.look(argv, ctx))
-  const middle = (before + Date.now() / 1000) / 2
+  const middle = (before + now()) / 2000
   const facts = parseFacts(result.stdout, host.name, middle)
   return host.arrivedAt === undefined || host.arrivedAt === '' ? facts : { ...facts, arrivedAt: host.arrivedAt }
 }

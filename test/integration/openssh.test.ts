@@ -175,7 +175,7 @@ describe('the connection', () => {
 
   it('tells where it arrived, and what the machine is', async () => {
     await withHost('cloud@node1', {}, async host => {
-      const facts = await gatherFacts(host, ctx)
+      const facts = await gatherFacts(host, Date.now, ctx)
       expect(facts).toMatchObject({
         hostname: 'node1',
         init: 'systemd',

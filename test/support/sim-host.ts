@@ -309,7 +309,7 @@ export class SimHost implements Host {
       `hostname=Node${this.#index + 1}`,
       `machine-id=m${this.#index}`,
       'init=systemd',
-      `time=${Math.round(Date.now() / 1000)}`,
+      `time=${Math.round(this.#world.clock.now() / 1000)}`,
       'cpus=2',
       'memory-kib=4000000',
       'cgroup=2',
@@ -450,7 +450,7 @@ export class SimHost implements Host {
     if (!mine && !free)
       return { ...ok(report(verb, { ok: false, code: 75, message: `locked by ${heldOp}` })), code: 75 }
     if (verb === 'unlock') this.files.delete(path)
-    else this.write(path, `somebody ${op} ${epoch} ${Math.round(Date.now() / 1000)}`)
+    else this.write(path, `somebody ${op} ${epoch} ${Math.round(this.#world.clock.now() / 1000)}`)
     return ok(report(verb, { changed: false }))
   }
 

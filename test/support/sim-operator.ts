@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Ends } from '../../src/deploy/ends.ts'
 import { CloudimgError } from '../../src/core/error.ts'
+import { simPace } from './sim-clock.ts'
 import type { SimWorld } from './sim-world.ts'
 
-/** Whoever deploys in a simulated world: state in memory, where syncing costs nothing, and no waiting. */
+/** Whoever deploys in a simulated world: state in memory, where syncing costs nothing, and time that is the world's. */
 export interface SimOperator extends AsyncDisposable {
   readonly stateHome: string
   readonly ends: Ends
@@ -30,9 +31,7 @@ export function simEnds(world: SimWorld): Ends {
       if (host !== undefined && !host.isOff) return Promise.resolve(host)
       return Promise.reject(new CloudimgError('HOST_UNREACHABLE', `reaching "${address.name}": nobody answers`))
     },
-    now: () => 0,
+    ...simPace(world.clock),
     newOp: () => `op-${String(++ops).padStart(6, '0')}`,
-    pollMs: 0,
-    settling: 0,
   }
 }

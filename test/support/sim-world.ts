@@ -1,11 +1,13 @@
+import { SimClock } from './sim-clock.ts'
 import type { SimCluster } from './sim-cluster.ts'
 import { SimHost } from './sim-host.ts'
 
 /** What a killed cloudimg sees of the world from then on: nothing. */
 export class Killed extends Error {}
 
-/** A model of machines, of what the installer does to them, and of the cluster that they make. No clock but the caller's. */
+/** A model of machines, of what the installer does to them, and of the cluster that they make. */
 export class SimWorld {
+  readonly clock = new SimClock()
   readonly hosts = new Map<string, SimHost>()
   readonly images: readonly string[]
   /** Undefined before there is one, and after the last of its servers was wiped. */

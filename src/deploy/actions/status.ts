@@ -70,7 +70,7 @@ async function inspect(
   let host: Host | undefined
   try {
     host = await ends.connect(node.address, reach.ssh ?? {}, ctx)
-    return await inspectNode(host, runtime, Date.now(), ctx)
+    return await inspectNode(host, runtime, () => ends.now(), ctx)
   } catch (error) {
     return unseen(error)
   } finally {

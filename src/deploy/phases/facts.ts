@@ -24,6 +24,7 @@ export interface FactsOptions {
   readonly image: DeployImage | undefined
   readonly nodeIps: Readonly<Record<string, string>>
   readonly concurrency: number
+  readonly now: () => number
 }
 
 /** Looks at every host: what it is, and what of its rootfs it has already. Servers that run come first. */
@@ -33,7 +34,9 @@ export async function gatherSituation(
   ctx: Context,
 ): Promise<Situation> {
   ctx.events({ kind: 'phase', title: 'Facts' })
-  const facts = await onHosts(connected, options.concurrency, nameOf, entry => gatherFacts(entry.host, ctx))
+  const facts = await onHosts(connected, options.concurrency, nameOf, entry =>
+    gatherFacts(entry.host, options.now, ctx),
+  )
   const seen = connected.map((entry, index) => ({ entry, facts: facts[index]! })).sort(founderFirst)
   const open = rootfsOpener(options.image, ctx)
   const rootfs = new Set<Rootfs>()

@@ -29,16 +29,16 @@ sha256sum -c /var/lib/cloudimg/owned 2>/dev/null | sed -n 's/: FAILED.*$//p'; ex
 export async function inspectNode(
   host: ReadonlyHost,
   runtime: Runtime,
-  now: number,
+  now: () => number,
   ctx: Context,
 ): Promise<NodeInspection> {
-  const facts = await gatherFacts(host, ctx)
+  const facts = await gatherFacts(host, now, ctx)
   const { platform, images } = await openInstalledRootfs(facts, host, ctx)
   const ends = (await runtime.certificates(host, ctx)).map(certificate => certificate.endsAt)
   const { stdout } = await host.look(['sh', '-c', driftScript, 'drift'], ctx)
   return {
     version: platform.metadata.version,
-    certificateDays: ends.length === 0 ? undefined : Math.floor((Math.min(...ends) - now) / dayMs),
+    certificateDays: ends.length === 0 ? undefined : Math.floor((Math.min(...ends) - now()) / dayMs),
     freeBytes: facts.disks.find(disk => disk.path === '/var/lib/rancher')?.freeBytes,
     clockOffsetSeconds: facts.clockOffsetSeconds,
     missingImages: isRunning(facts) ? missingImages(images, await runtime.images(host, ctx)) : [],

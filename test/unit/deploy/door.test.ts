@@ -5,6 +5,7 @@ import type { JournalEntry } from '../../../src/deploy/journal.ts'
 import { Keep } from '../../../src/deploy/keep.ts'
 import { Sources } from '../../../src/deploy/sources.ts'
 import { type DeployStep, hole } from '../../../src/runtime/step.ts'
+import { SimClock, simPace } from '../../support/sim-clock.ts'
 import { type Expectation, FakeHost } from '../../support/fake-host.ts'
 import { testContext } from '../../support/test-context.ts'
 
@@ -33,7 +34,7 @@ function door(): Door & { readonly entries: JournalEntry[] } {
     holes: new Holes([], new Map()),
     hosts: new Map(),
     keep: new Keep('/nowhere'),
-    pace: { pollMs: 0, settling: 0 },
+    pace: simPace(new SimClock()),
     sources: new Sources([]),
     lease: { op: 'op', epoch: 1 },
     onChange: () => void entries.push({ event: 'resume', message: 'changing' }),

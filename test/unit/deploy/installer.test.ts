@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { callInstaller } from '../../../src/deploy/installer.ts'
 import { CloudimgError } from '../../../src/core/error.ts'
+import { SimClock } from '../../support/sim-clock.ts'
 import { type Expectation, FakeHost } from '../../support/fake-host.ts'
 import { testContext } from '../../support/test-context.ts'
 
@@ -29,7 +30,9 @@ async function run(script: readonly Expectation[]) {
   const host = new FakeHost('h', script)
   const ctx = testContext()
   const task = { id: 1, progress: () => undefined, end: () => undefined }
-  const outcome = await callInstaller(host, call, lease, ctx, task).catch((error: unknown) => error)
+  const outcome = await callInstaller(host, call, { lease, pace: new SimClock() }, ctx, task).catch(
+    (error: unknown) => error,
+  )
   host.finish()
   return { outcome, log: ctx.seen.flatMap(event => (event.kind === 'task.output' ? [event.text] : [])).join('') }
 }

@@ -9,6 +9,7 @@ import type { Ends } from '../../../src/deploy/ends.ts'
 import { parseJournal } from '../../../src/deploy/journal.ts'
 import type { RunOptions } from '../../../src/deploy/options.ts'
 import { archive, sampleClusterImage, sampleImages } from '../../support/sample-cluster-image.ts'
+import { simPace } from '../../support/sim-clock.ts'
 import { SimWorld, tokenOf } from '../../support/sim-world.ts'
 import { testContext } from '../../support/test-context.ts'
 
@@ -29,10 +30,8 @@ function endsOf(world: SimWorld): Ends {
   let op = 0
   return {
     connect: address => Promise.resolve(world.hosts.get(address.name)!),
-    now: () => 0,
+    ...simPace(world.clock),
     newOp: () => `op-${op++}-${readdirSync(home, { recursive: true }).length}`,
-    pollMs: 0,
-    settling: 0,
   }
 }
 
