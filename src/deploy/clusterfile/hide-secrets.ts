@@ -1,5 +1,6 @@
 // The value of a key that names a secret: quoted, or up to what ends it in either style of YAML.
-const secret = /(\b(?!\w*Env\b)\w*(?:passw|secret|token)[\w-]*["']?\s*:[ \t]*)("[^"\n]*"|'[^'\n]*'|[^\s,}#][^,}#\n]*)/gi
+const secret =
+  /(\b(?!\w*Env\b)\w*(?:passw|secret|token|access-key|vpn-auth(?!-file))[\w-]*["']?\s*:[ \t]*)("[^"\n]*"|'[^'\n]*'|[^\s,}#][^,}#\n]*)/gi
 
 /** A text whose lines may be shown: secrets that should not be there are stars, everything else is at its place. */
 export function hideSecrets(text: string): string {

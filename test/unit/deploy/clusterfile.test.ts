@@ -69,6 +69,9 @@ describe('a Clusterfile', () => {
     ['{ passwd: a, user: b }', '{ passwd: *, user: b }'],
     ["pkPasswd: 'x'", 'pkPasswd: ***'],
     ['agent-token: abc', 'agent-token: ***'],
+    ['vpn-auth: abc', 'vpn-auth: ***'],
+    ['vpn-auth-file: /a', 'vpn-auth-file: /a'],
+    ['etcd-s3-access-key: abc', 'etcd-s3-access-key: ***'],
     ['passwordEnv: SSH_PASSWORD', 'passwordEnv: SSH_PASSWORD'],
     ['image: a', 'image: a'],
   ])('shows %s without its secret', (text, shown) => {
