@@ -56,10 +56,8 @@ const litter = (host: Sandbox): void => {
     host.write(path, 'x')
 }
 const { one, two } = config
-const reconfigure = (host: Sandbox): readonly string[] => [
-  ...['reconfigure', '--rootfs', host.rootfs(first), '--config', '/shim/two.yaml', '--op', 'op1'],
-  ...['--steady', '0', '--timeout', '20'],
-]
+const reconfigure = (host: Sandbox): readonly string[] =>
+  `reconfigure --rootfs ${host.rootfs(first)} --config /shim/two.yaml --op op1 --steady 0 --timeout 20`.split(' ')
 const render = ['render', '--file', '/shim/two.yaml', '--to', '/etc/a/b/c.conf', '--mode', '640', '--op', 'op1']
 const rendered = (host: Sandbox): void => {
   host.write('/etc/a/b/c.conf', 'theirs')

@@ -74,10 +74,12 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
   })
 
   const reconfigure = (op: string, ...more: readonly string[]): ReturnType<Sandbox['run']> =>
-    host.run([
-      ...['reconfigure', '--rootfs', rootfs, '--config', '/tmp/config.yaml', '--op', op],
-      ...['--steady', '0', '--timeout', '20', ...more],
-    ])
+    host.run(
+      ['reconfigure', '--rootfs', rootfs, '--config', '/tmp/config.yaml', '--op', op].concat(
+        ['--steady', '0', '--timeout', '20'],
+        more,
+      ),
+    )
 
   it('takes another configuration with one restart, and gives the operation the old one back', () => {
     host.write('/tmp/config.yaml', 'a: 2\n')

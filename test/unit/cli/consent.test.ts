@@ -16,8 +16,8 @@ describe('off a terminal', () => {
   })
 
   it('nothing is asked where nothing is restarted, or where yes was said', async () => {
-    await agreedToRestart(offTerminal, false)({ ...plan, restarts: [] })
-    await agreedToRestart(offTerminal, true)(plan)
+    await expect(agreedToRestart(offTerminal, false)({ ...plan, restarts: [] })).resolves.toBeUndefined()
+    await expect(agreedToRestart(offTerminal, true)(plan)).resolves.toBeUndefined()
   })
 
   it('an upgrade is refused too', async () => {

@@ -48,7 +48,9 @@ describe('clusterStatus', () => {
       },
     }
     const choice = { server: names[1]! }
-    expect(await clusterStatus({ choice, stateHome: operator.stateHome }, testContext(), ends)).toMatchObject({ ok: true })
+    expect(await clusterStatus({ choice, stateHome: operator.stateHome }, testContext(), ends)).toMatchObject({
+      ok: true,
+    })
     expect(pauses).toBe(3)
     for (const unit of units) unit.active = false
     await expect(

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { printContent } from '../../../src/runtime/step.ts'
 import { type ShellRun, shellRunOps } from '../../../src/runtime/shell-run.ts'
 
 let place: string
@@ -26,7 +27,7 @@ function run(
   const [file, exec] = shellRunOps(given)
   if (file?.op !== 'file' || exec?.op !== 'exec') throw new Error('other ops')
   const variables = join(place, 'variables')
-  writeFileSync(variables, file.content.join(''), { mode: file.mode })
+  writeFileSync(variables, printContent(file.content), { mode: file.mode })
   expect(file.mode).toBe(0o600)
   const argv = exec.argv.map(word => (word === file.path ? variables : word))
   const { status, stdout } = spawnSync(argv[0]!, argv.slice(1), { encoding: 'utf8' })
