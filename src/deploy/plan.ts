@@ -86,7 +86,8 @@ export function makePlan(action: Action, input: PlanInput): Plan {
     .sort((a, b) => Number(a.severity === 'warning') - Number(b.severity === 'warning'))
   const isCured = (finding: Finding): boolean => input.fixes.includes(finding.id)
   const deployment: Deployment = { ...input, findings }
-  const phases = action.phases.map(phase => plannedPhase(phase, deployment)).filter(phase => phase.steps.length > 0)
+  const planned = action.phases.map(phase => ({ phase, made: plannedPhase(phase, deployment) }))
+  const phases = planned.map(({ made }) => made).filter(({ steps }) => steps.length > 0)
   const { image, cluster } = input
   return {
     v: 1,
@@ -98,9 +99,7 @@ export function makePlan(action: Action, input: PlanInput): Plan {
     forgotten: input.forgotten.map(member => member.name),
     findings: findings.filter(finding => !isCured(finding)),
     phases,
-    restarts: action.phases
-      .filter(phase => phase.restarts === true)
-      .flatMap(phase => phase.steps(deployment).map(step => step.host)),
+    restarts: planned.flatMap(({ phase, made }) => (phase.restarts === true ? made.steps.map(({ host }) => host) : [])),
     pointOfNoReturn: phases.flatMap(phase => phase.steps).find(step => step.undo === 'none')?.id,
   }
 }

@@ -70,6 +70,7 @@ describe('a changed configuration', () => {
     const { plan, pending } = await planCluster(optionsOf(wanted), testContext(), operator.ends)
     expect(pending).toEqual(names.map(name => `reconfigure/${name}`))
     const text = formatPlan(plan, pending)
+    expect(text).toContain(`k3s is restarted for a new configuration: ${names.join(', ')}\n`)
     expect(text).toContain('| + disable: ["traefik"]')
     expect(text).toContain('| + kubelet-arg: ["max-pods=50"]')
     expect(JSON.stringify(plan)).not.toContain(tokenOf(world.server().text(config)!, 'token'))
