@@ -62,6 +62,7 @@ describe('parseFacts', () => {
       'k3s-config=node-name: "n1"',
       'node={"v":1}',
       'staged=/var/lib/cloudimg/rootfs/x',
+      'hook=beforeReset',
       sum,
     )
     expect(k3s).toMatchObject({ version: 'v1.31.4+k3s1', standIn: true, config: 'token: (hidden)\nnode-name: "n1"\n' })
@@ -72,6 +73,7 @@ describe('parseFacts', () => {
     expect(cloudimg).toEqual({
       node: '{"v":1}\n',
       lock: undefined,
+      hooks: ['beforeReset'],
       staged: ['/var/lib/cloudimg/rootfs/x'],
       files: { [`sha256:${'a'.repeat(64)}`]: '/var/lib/cloudimg/rootfs/x/bin/k3s' },
     })
