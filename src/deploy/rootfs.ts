@@ -29,6 +29,8 @@ export interface Rootfs {
   readonly images: readonly string[]
   /** Those below `etc`. */
   readonly templates: readonly NodeTemplate[]
+  /** Those of them that the runtime brings itself. */
+  readonly ownImages: readonly string[]
 }
 
 /** @throws IMAGE_INVALID where the image brings no installer, or names that hosts could not verify. */
@@ -42,7 +44,7 @@ export async function openRootfs(platform: DeployPlatform, reference: string, ct
     })
   }
   const images = await expectedImages(platform.metadata, path => readText(tree, path, ctx))
-  return { platform, tree, installer, images, templates: await readTemplates(tree, reference, ctx) }
+  return { platform, tree, installer, ...images, templates: await readTemplates(tree, reference, ctx) }
 }
 
 /** @throws IMAGE_INVALID for one that is no text, or too long for one. */
@@ -89,7 +91,7 @@ export async function openInstalledRootfs(facts: HostFacts, host: ReadonlyHost, 
     metadata: parseClusterMetadata(metadata),
     listRootfs: () => Promise.resolve([]),
   }
-  return { platform, tree: [], installer, images: await expectedImages(platform.metadata, read), templates: [] }
+  return { platform, tree: [], installer, ...(await expectedImages(platform.metadata, read)), templates: [] }
 }
 
 /** For machines on which nothing is left: a reset that was cut off at its very end still has locks to give back. */
@@ -108,19 +110,19 @@ export async function emptyRootfs({ platform }: HostFacts): Promise<Rootfs> {
     images: [],
   }
   const none = { platform, digest: digestOf(''), metadata, listRootfs: () => Promise.resolve([]) }
-  return { platform: none, tree: [], installer, images: [], templates: [] }
+  return { platform: none, tree: [], installer, images: [], ownImages: [], templates: [] }
 }
 
 /** The runtime's own, and whatever the build has collected. */
 async function expectedImages(
   { images, collected = [] }: ClusterMetadata,
   read: (path: string) => Promise<string | undefined>,
-): Promise<readonly string[]> {
-  const named = [...images, ...collected.map(image => image.name)]
-  const names = new Set(named.map(name => formatReference(parseReference(name))))
-  const list = await read(runtimeListPath)
-  for (const { image } of parseImageList(list ?? '', runtimeListPath).requests) names.add(image)
-  return [...names].sort()
+): Promise<Pick<Rootfs, 'images' | 'ownImages'>> {
+  const full = (name: string): string => formatReference(parseReference(name))
+  const { requests } = parseImageList((await read(runtimeListPath)) ?? '', runtimeListPath)
+  const own = new Set([...images.map(full), ...requests.map(({ image }) => image)])
+  const all = new Set([...own, ...collected.map(image => full(image.name))])
+  return { images: [...all].sort(), ownImages: [...own].sort() }
 }
 
 async function readText(tree: readonly RootfsFile[], path: string, ctx: Context): Promise<string | undefined> {

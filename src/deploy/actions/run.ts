@@ -5,6 +5,7 @@ import { type Ends, realEnds } from '../ends.ts'
 import { parseInventory } from '../inventory.ts'
 import { judgeConfigChange } from '../judges/config.ts'
 import { judgeNames } from '../judges/names.ts'
+import { judgeRegistry } from '../judges/registry.ts'
 import { judgeServers } from '../judges/servers.ts'
 import { judgeTemplates } from '../judges/templates.ts'
 import type { RunOptions } from '../options.ts'
@@ -16,24 +17,28 @@ import { initCluster } from '../phases/init.ts'
 import { install } from '../phases/install.ts'
 import { joinAgents } from '../phases/join-agents.ts'
 import { joinServers } from '../phases/join-servers.ts'
+import { pushImages } from '../phases/push-images.ts'
 import { renderFiles } from '../phases/render-files.ts'
 import { restartAgents, restartServers } from '../phases/restart-nodes.ts'
 import { send } from '../phases/send.ts'
+import { serveImages } from '../phases/serve-images.ts'
 import { judgeHosts } from '../preflight.ts'
 import type { ActionRequest } from '../request.ts'
 import { undoAction, type UndoResult } from '../undo.ts'
 
 /** What speaks against machines that are to be nodes. */
-export const nodeJudges: readonly ActionJudge[] = [judgeHosts, judgeServers, judgeNames, judgeTemplates]
+export const nodeJudges: readonly ActionJudge[] = [judgeHosts, judgeRegistry, judgeServers, judgeNames, judgeTemplates]
 
 /** The story of a run, and where a Clusterfile has something to add. */
 export function phasesWith(
   more: Readonly<Record<'beforeStart' | 'afterStart' | 'end', readonly Phase[]>>,
 ): readonly Phase[] {
   return [
+    pushImages,
     send,
     fixHosts,
     install,
+    serveImages,
     renderFiles,
     ...more.beforeStart,
     initCluster,

@@ -1,7 +1,9 @@
 import type { Finding } from '../finding.ts'
 import type { Cluster, PlannedNode } from '../runtime.ts'
 import { hasUnit } from './has-unit.ts'
+import { judgeRegistry } from './judge-registry.ts'
 import { unitOf } from './paths.ts'
+import { peerPort, registryPort } from './registry-paths.ts'
 import { isReservedKey } from './reserved-keys.ts'
 import { judgeSurroundings } from './surroundings.ts'
 
@@ -14,12 +16,13 @@ const ports = {
 /** Judges one machine for k3s, from facts alone. `via` is the server an agent would join. */
 export function judgeK3s(node: PlannedNode, cluster: Cluster): readonly Finding[] {
   return [
-    ...judgePorts(node),
+    ...judgePorts(node, cluster),
     ...judgeOtherRole(node),
     ...judgeDropIns(node),
     ...judgeArchive(node),
     ...judgeRouteless(node),
     ...judgeSurroundings(node, cluster),
+    ...judgeRegistry(node, cluster),
   ]
 }
 
@@ -27,9 +30,10 @@ function finding(node: PlannedNode, id: string, severity: Finding['severity'], m
   return { id, host: node.host, severity, message, fix }
 }
 
-function judgePorts(node: PlannedNode): readonly Finding[] {
+function judgePorts(node: PlannedNode, { registry: { mode } }: Cluster): readonly Finding[] {
   if (hasUnit(node)) return []
-  const taken = ports[node.role].filter(port => node.facts.listeningTcp.includes(port))
+  const more = mode === 'embedded' ? [peerPort] : mode === 'managed' && node.role === 'server' ? [registryPort] : []
+  const taken = [...ports[node.role], ...more].filter(port => node.facts.listeningTcp.includes(port))
   if (taken.length === 0) return []
   const list = taken.join(', ')
   return [

@@ -1,4 +1,5 @@
 import type { ConfigMap, ConfigValue, Datastore, Inherited, PlannedNode } from '../runtime.ts'
+import { readRegistries } from './registries.ts'
 import { isReservedKey } from './reserved-keys.ts'
 
 /** What a node's configuration says of its place in the cluster. */
@@ -24,8 +25,10 @@ export function inheritedFrom(server: PlannedNode): Inherited | undefined {
   const standing = standingOf(server)
   if (entries === undefined || standing === undefined || server.role !== 'server') return undefined
   const names = entries.get('tls-san')
+  const registry = readRegistries(server.facts.k3s.registries) ?? { mode: 'none' as const }
   return {
     datastore: standing.datastore,
+    registry,
     config: keptConfig(server)!,
     tlsSans: Array.isArray(names) ? names.map(String) : [],
   }

@@ -73,6 +73,7 @@ describe('a Clusterfile', () => {
     ['vpn-auth-file: /a', 'vpn-auth-file: /a'],
     ['etcd-s3-access-key: abc', 'etcd-s3-access-key: ***'],
     ['passwordEnv: SSH_PASSWORD', 'passwordEnv: SSH_PASSWORD'],
+    ['registry: https://a:b@hub.example/x', 'registry: https://***@hub.example/x'],
     ['image: a', 'image: a'],
   ])('shows %s without its secret', (text, shown) => {
     expect(hideSecrets(text)).toBe(shown)
