@@ -130,7 +130,7 @@ export const problems: readonly Problem[] = [
   prevented(failure(16), 'a new program, the old process', 'a switched node is restarted, and its version verified'),
   prevented(failure(17), 'keys of servers in the configuration of an agent', 'each role has its own configuration'),
   prevented(failure(18), 'critical configuration value mismatch', 'further servers take over what the first one has'),
-  before(failure(18), 'a running server with other keys', 'config-differs', 'config-drop-in'),
+  before(failure(18), 'a running server with other keys', 'config-fixed', 'config-differs', 'config-drop-in'),
   before(failure(19), 'bootstrap data of another token', 'foreign-k3s'),
   before(failure(20), 'leftovers of another cluster', 'foreign-k3s'),
   before(failure(21), 'node password rejected', 'same-name', 'name-taken'),

@@ -34,7 +34,7 @@ export async function declaredOptions(
   const file = await readClusterfile(session, path)
   const { spec } = file
   const directory = dirname(path)
-  const { ssh, marks, hosts, cluster } = declaredCluster(file, { directory, env: session.terminal.env })
+  const { ssh, marks, hosts, cluster, env, hooks } = declaredCluster(file, { directory, env: session.terminal.env })
   const { datastoreEndpointFile: beside } = spec
   const endpoint = beside === undefined ? {} : { datastoreEndpointFile: resolve(directory, beside) }
   const registry = flags.registry === undefined ? registryFlags(spec, directory) : {}
@@ -45,6 +45,8 @@ export async function declaredOptions(
     ...given,
     image,
     marks,
+    env,
+    hooks,
     ...(hosts && { hosts }),
     cluster: { ...cluster, ...given.cluster, nodeIps },
   }

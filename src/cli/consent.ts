@@ -21,16 +21,28 @@ export function confirmedBy(session: Session, given: string | undefined): (plan:
   }
 }
 
+/** Asks once before nodes that run are restarted for their configuration; nothing where none is. @throws as `agreedBy`. */
+export function agreedToRestart(session: Session, yes: boolean): (plan: Plan) => Promise<void> {
+  return async plan => {
+    const { length } = plan.restarts
+    if (yes || length === 0) return
+    const question = `restart k3s on ${length === 1 ? plan.restarts[0]! : `${length} hosts`} of cluster ${plan.cluster} for a new configuration? (yes/no)`
+    await agree(session, question, 'restart')
+  }
+}
+
 /** Asks once before what is live is switched. @throws REFUSED where the answer is not yes; USAGE off a terminal. */
 export function agreedBy(session: Session, yes: boolean): (plan: Plan) => Promise<void> {
   return async plan => {
     if (yes) return
     const to = plan.image === undefined ? '' : ` to ${plan.image.version ?? plan.image.reference}`
     const what = plan.action === 'renew' ? 'renew the certificates of' : plan.action
-    const answer = await askText(session.terminal, `${what} cluster ${plan.cluster}${to}? (yes/no)`, '--yes')
-    if (/^y(es)?$/i.test(answer.trim())) return
-    throw new CloudimgError('REFUSED', `asking whether to ${plan.action}: the answer was "${answer}"`, {
-      hint: 'say --yes',
-    })
+    await agree(session, `${what} cluster ${plan.cluster}${to}? (yes/no)`, plan.action)
   }
+}
+
+async function agree(session: Session, question: string, what: string): Promise<void> {
+  const answer = await askText(session.terminal, question, '--yes')
+  if (/^y(es)?$/i.test(answer.trim())) return
+  throw new CloudimgError('REFUSED', `asking whether to ${what}: the answer was "${answer}"`, { hint: 'say --yes' })
 }

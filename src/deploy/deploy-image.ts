@@ -19,6 +19,8 @@ export interface DeployPlatform {
   /** Of this platform's manifest: names the rootfs directory on hosts. */
   readonly digest: Digest
   readonly metadata: ClusterMetadata
+  /** What ENV sets; nothing unless told. */
+  readonly env?: Readonly<Record<string, string>>
   /** The merged tree in byte order of paths. */
   listRootfs(ctx: Context): Promise<readonly RootfsFile[]>
 }

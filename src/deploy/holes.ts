@@ -11,11 +11,18 @@ import type { Content } from '../runtime/step.ts'
 export class Holes {
   readonly #sources: readonly HoleSource[]
   readonly #hosts: ReadonlyMap<string, ReadonlyHost>
+  readonly #given: ReadonlyMap<string, string>
   readonly #values = new Map<string, string>()
 
-  constructor(sources: readonly HoleSource[], hosts: ReadonlyMap<string, ReadonlyHost>) {
+  /** `given`: values that are there from the start, and no secrets. */
+  constructor(
+    sources: readonly HoleSource[],
+    hosts: ReadonlyMap<string, ReadonlyHost>,
+    given: ReadonlyMap<string, string> = new Map(),
+  ) {
     this.#sources = sources
     this.#hosts = hosts
+    this.#given = given
   }
 
   /** For redacting. */
@@ -41,7 +48,7 @@ export class Holes {
   }
 
   async #known(name: string, ctx: Context): Promise<string | undefined> {
-    const value = this.#values.get(name)
+    const value = this.#given.get(name) ?? this.#values.get(name)
     if (value !== undefined) return value
     const source = this.#source(name)
     if ('derive' in source) {

@@ -103,6 +103,12 @@ async function append(handle: FileHandle, path: string, line: JournalLine): Prom
   })
 }
 
+/** What the latest operation was asked, where it has not ended. */
+export async function unfinishedCommand(directory: string): Promise<string | undefined> {
+  const latest = await newestUnfinished(directory)
+  return latest === undefined ? undefined : commandOf(latest)
+}
+
 interface Unfinished {
   readonly op: string
   readonly text: string
@@ -112,7 +118,7 @@ interface Unfinished {
 /** The latest operation, where it is for this command and has not ended. */
 export async function findUnfinished(directory: string, command: string): Promise<Unfinished | undefined> {
   const newest = await newestUnfinished(directory)
-  return newest?.lines.find(line => line.event === 'begin')?.command === command ? newest : undefined
+  return newest !== undefined && commandOf(newest) === command ? newest : undefined
 }
 
 /** The latest operation, whatever was asked, where it has not ended. */
@@ -124,4 +130,8 @@ export async function newestUnfinished(directory: string): Promise<Unfinished | 
   const lines = parseJournal(text)
   if (lines.some(line => line.event === 'end')) return undefined
   return { op: newest.slice(0, -'.jsonl'.length), text, lines }
+}
+
+function commandOf({ lines }: Unfinished): string | undefined {
+  return lines.find(line => line.event === 'begin')?.command
 }

@@ -16,6 +16,7 @@ export function formatPlan(plan: Plan, pending: readonly string[]): string {
     '',
     ...plan.nodes.map(node => nodeLine(node)),
     ...plan.leaving.map(node => `${nodeLine(node)}, leaves`),
+    ...(plan.restarts.length === 0 ? [] : [`  k3s is restarted for a new configuration: ${plan.restarts.join(', ')}`]),
     ...plan.forgotten.map(name => `  node "${name}" is forgotten`),
     `  $ROOTFS stands for the directory of the host's platform below ${dirname(rootfsDirectory(plan.nodes[0]!.rootfs))}`,
     ...(plan.findings.length === 0 ? [] : ['', ...plan.findings.flatMap(findingLines)]),
@@ -63,7 +64,10 @@ function stepLines(step: DeployStep, isDue: boolean): readonly string[] {
 function opLines(op: Op): readonly string[] {
   switch (op.op) {
     case 'file':
-      return [`write ${op.path} (${modeText(op.mode)})`, ...contentLines(printContent(op.content))]
+      return [
+        `write ${op.path} (${modeText(op.mode)})`,
+        ...contentLines(op.changes?.join('\n') ?? printContent(op.content)),
+      ]
     case 'upload':
       return [`upload ${op.path} (${modeText(op.mode)}, ${formatBytes(op.size)}, ${shortDigest(op.digest)})`]
     case 'unpack':

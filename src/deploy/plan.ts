@@ -2,6 +2,7 @@ import type { Digest } from '../core/digest.ts'
 import type { Finding } from '../runtime/finding.ts'
 import type { Cluster, Member, Role, Runtime } from '../runtime/runtime.ts'
 import type { DeployStep } from '../runtime/step.ts'
+import type { DeclaredEnvironment } from './environment.ts'
 import type { Action } from './action.ts'
 import type { DatastoreWork } from './datastore-work.ts'
 import { asIgnored } from './ignore-findings.ts'
@@ -32,6 +33,8 @@ export interface Deployment {
   readonly datastore?: DatastoreWork
   /** Lines for the shell that the image wants to have run once the cluster is up. */
   readonly launch: readonly string[]
+  /** What is declared for templates, for what is launched, and for hooks. */
+  readonly env: DeclaredEnvironment
 }
 
 /** One chapter of an action: pure, a deployment in, steps out. */
@@ -39,6 +42,8 @@ export interface Phase {
   readonly title: string
   /** How many lanes at once; as many as hosts may be worked on at once unless told. Where it is told, a failure stops the phase. */
   limit?(deployment: Deployment): number
+  /** Nodes that run are restarted: `Plan.restarts` names them. */
+  readonly restarts?: true
   steps(deployment: Deployment): readonly DeployStep[]
 }
 
@@ -62,6 +67,8 @@ export interface Plan {
   readonly forgotten: readonly string[]
   readonly findings: readonly Finding[]
   readonly phases: readonly PlannedPhase[]
+  /** Hosts whose k3s is restarted for its configuration, in that order. */
+  readonly restarts: readonly string[]
   /** The first step that cannot be undone. */
   readonly pointOfNoReturn: string | undefined
 }
@@ -85,7 +92,8 @@ export function makePlan(action: Action, input: PlanInput): Plan {
     .sort((a, b) => Number(a.severity === 'warning') - Number(b.severity === 'warning'))
   const isCured = (finding: Finding): boolean => input.fixes.includes(finding.id)
   const deployment: Deployment = { ...input, findings }
-  const phases = action.phases.map(phase => plannedPhase(phase, deployment)).filter(phase => phase.steps.length > 0)
+  const planned = action.phases.map(phase => ({ phase, made: plannedPhase(phase, deployment) }))
+  const phases = planned.map(({ made }) => made).filter(({ steps }) => steps.length > 0)
   const { image, cluster } = input
   return {
     v: 1,
@@ -97,6 +105,7 @@ export function makePlan(action: Action, input: PlanInput): Plan {
     forgotten: input.forgotten.map(member => member.name),
     findings: findings.filter(finding => !isCured(finding)),
     phases,
+    restarts: planned.flatMap(({ phase, made }) => (phase.restarts === true ? made.steps.map(({ host }) => host) : [])),
     pointOfNoReturn: phases.flatMap(phase => phase.steps).find(step => step.undo === 'none')?.id,
   }
 }

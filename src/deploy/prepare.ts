@@ -8,6 +8,7 @@ import type { Cluster, Member, Runtime } from '../runtime/runtime.ts'
 import type { Action } from './action.ts'
 import { clusterId, readNodeRecord } from './cluster-id.ts'
 import type { Ends } from './ends.ts'
+import { environmentHoles, noEnvironment } from './environment.ts'
 import { Holes } from './holes.ts'
 import { launchLines } from './launch-lines.ts'
 import { stateHome } from './options.ts'
@@ -103,14 +104,16 @@ async function prepare(
   const cluster = describeCluster(request, situation, everyone, staying, runtime, timeoutSeconds)
   const { collected = [] } = situation.rootfs[0].platform.metadata
   const nodes = withoutPulled(everyone, cluster, collected)
-  const holes = new Holes(runtime.holes(first, cluster, { ...request.given, ...givenSecrets(request.cluster) }), hosts)
+  const secrets = { ...request.given, ...givenSecrets(request.cluster) }
+  const given = environmentHoles(request.env ?? noEnvironment)
+  const holes = new Holes(runtime.holes(first, cluster, secrets), hosts, given)
   const end = registryEnd(cluster, situation.rootfs, holes, entry => ends.openRepository(entry))
   const asked = nodes.map(node => hosts.get(node.host)!)
   const registry =
     end === undefined || cluster.registry.mode !== 'url' || request.image === undefined
       ? undefined
       : await askRegistry(end, cluster.registry.url, asked, concurrency, ctx)
-  const { image, fixes = [], wishes = {} } = request
+  const { image, fixes = [], wishes = {}, env = noEnvironment } = request
   const plan = makePlan(action, {
     image: image && { reference: image.reference, digest: image.digest },
     cluster,
@@ -122,7 +125,8 @@ async function prepare(
     registry,
     fixes,
     ...(request.datastore === undefined ? {} : { datastore: request.datastore }),
-    launch: launchLines(situation.rootfs[0].platform.metadata),
+    launch: launchLines(situation.rootfs[0].platform.metadata, env.all),
+    env,
     wishes: { ...wishes, ...(situation.rootfs[0].platform.metadata.standIn === true ? { standIn: true } : {}) },
   })
   const directory = join(request.stateHome ?? stateHome(), cluster.id)
@@ -166,7 +170,10 @@ function describeCluster(
     version: metadata.version,
     hasFeature: name => metadata.features.includes(name),
     tlsSans: [...new Set([...extra, ...(wishes.endpoint === undefined ? [] : [wishes.endpoint])])],
-    config: { server: wishes.config?.server ?? inherited?.config ?? {}, agent: wishes.config?.agent ?? {} },
+    config: {
+      server: wishes.config?.server ?? inherited?.config ?? {},
+      ...(wishes.config?.agent === undefined ? {} : { agent: wishes.config.agent }),
+    },
     datastore: datastoreFor(request, inherited?.datastore, servers.length),
     registry: chosenRegistry(wishes.registry) ?? inherited?.registry ?? { mode: 'none' },
     registryHosts: registryHostsOf(situation.rootfs.flatMap(({ images }) => images)),

@@ -1,6 +1,7 @@
 import type { RootfsFile } from '../oci/rootfs-file.ts'
 import type { DatastoreWork } from './datastore-work.ts'
 import type { DeployImage } from './deploy-image.ts'
+import type { DeclaredEnvironment } from './environment.ts'
 import type { Inventory } from './inventory.ts'
 import type { ClusterOptions, ReachOptions } from './options.ts'
 
@@ -12,6 +13,8 @@ export interface ActionRequest extends ReachOptions {
   /** Names of members that the cluster shall forget; none unless told. */
   readonly forgotten?: readonly string[]
   readonly cluster?: ClusterOptions
+  /** None unless told. */
+  readonly env?: DeclaredEnvironment
   readonly fixes?: readonly 'default-route'[]
   /** To restore it, or to recover it; it is left alone unless told. */
   readonly datastore?: DatastoreWork

@@ -9,6 +9,8 @@ import { CloudimgError } from '../core/error.ts'
 import { formatReference, parseReference } from '../core/reference.ts'
 import type { HostFacts } from '../host/facts.ts'
 import type { ReadonlyHost } from '../host/host.ts'
+import type { NodeTemplate } from '../runtime/runtime.ts'
+import { MiB } from '../core/bytes.ts'
 import type { RootfsFile } from '../oci/rootfs-file.ts'
 import { runtimeListPath } from '../workload/discover-images.ts'
 import { parseImageList } from '../workload/image-list.ts'
@@ -25,6 +27,8 @@ export interface Rootfs {
   readonly installer: string
   /** Every container image that a node shall have, in full names. */
   readonly images: readonly string[]
+  /** Those below `etc`. */
+  readonly templates: readonly NodeTemplate[]
   /** Those of them that the runtime brings itself. */
   readonly ownImages: readonly string[]
   /** What lies on the host, where nothing is brought. */
@@ -42,7 +46,27 @@ export async function openRootfs(platform: DeployPlatform, reference: string, ct
     })
   }
   const images = await expectedImages(platform.metadata, path => readText(tree, path, ctx))
-  return { platform, tree, installer, ...images }
+  return { platform, tree, installer, ...images, templates: await readTemplates(tree, reference, ctx) }
+}
+
+/** @throws IMAGE_INVALID for one that is no text, or too long for one. */
+async function readTemplates(
+  tree: readonly RootfsFile[],
+  reference: string,
+  ctx: Context,
+): Promise<readonly NodeTemplate[]> {
+  const templates: NodeTemplate[] = []
+  for (const file of tree) {
+    if (file.type !== 'file' || !/^etc\/.+\.tmpl$/.test(file.path)) continue
+    const { path, mode } = file
+    const text = file.size > MiB ? undefined : await readText(tree, path, ctx)
+    if (text === undefined || text.includes('\0'))
+      throw new CloudimgError('IMAGE_INVALID', `deploying "${reference}": "${path}" is no text that can be rendered`, {
+        hint: 'give it another name than .tmpl',
+      })
+    templates.push({ path, mode: mode & 0o777, text })
+  }
+  return templates
 }
 
 /**
@@ -75,6 +99,7 @@ export async function openInstalledRootfs(facts: HostFacts, host: ReadonlyHost, 
     tree: [],
     installer,
     ...(await expectedImages(platform.metadata, read)),
+    templates: [],
     installed: new Map(
       [...sums.matchAll(/^([0-9a-f]{64}) {2}(.+)$/gm)].map(([, sum, path]) => [path!, { digest: `sha256:${sum!}` }]),
     ),
@@ -97,7 +122,7 @@ export async function emptyRootfs({ platform }: HostFacts): Promise<Rootfs> {
     images: [],
   }
   const none = { platform, digest: digestOf(''), metadata, listRootfs: () => Promise.resolve([]) }
-  return { platform: none, tree: [], installer, images: [], ownImages: [] }
+  return { platform: none, tree: [], installer, images: [], ownImages: [], templates: [] }
 }
 
 /** The runtime's own, and whatever the build has collected. */

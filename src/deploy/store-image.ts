@@ -36,8 +36,15 @@ export async function openDeployImage(
       platform: image.platform,
       digest: descriptor.digest,
       metadata: parseClusterMetadata(text.toString('utf8')),
+      env: environmentOf(image.config.config?.Env ?? []),
       listRootfs: context => listRootfs(source, layers, context),
     })
   }
   return { reference, digest: root.digest, platforms }
+}
+
+/** PATH is for containers: on a host it would hide the host's own programs. */
+function environmentOf(lines: readonly string[]): Readonly<Record<string, string>> {
+  const pairs = lines.map(line => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)] as const)
+  return Object.fromEntries(pairs.filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && name !== 'PATH'))
 }

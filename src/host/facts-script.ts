@@ -56,6 +56,7 @@ C=/var/lib/cloudimg
 [ -f $C/node.json ] && lines node < $C/node.json
 [ -f $C/lock ] && lines lock < $C/lock
 say previous "$(readlink $C/previous 2>/dev/null)"
+for hook in $C/hooks/*.sh; do [ -f "$hook" ] && say hook "$(basename "$hook" .sh)"; done
 operation=$(ls $C/journal/*.operator.jsonl 2>/dev/null | tail -n 1)
 [ -n "$operation" ] && ! tail -n 1 "$operation" | grep -q '"event":"end"' && head -n 1 "$operation" | lines operation
 for staged in $C/rootfs/*.staged; do

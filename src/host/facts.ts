@@ -89,6 +89,8 @@ export interface CloudimgFacts {
   readonly previous: string
   /** The first line of the newest operation's journal, where that operation has not ended. */
   readonly operation: string | undefined
+  /** Names of the hooks that it keeps for later. */
+  readonly hooks: readonly string[]
   /** Directories below `/var/lib/cloudimg/rootfs` that `stage` has verified. */
   readonly staged: readonly string[]
   /** Files of verified directories by sha256: what need not be sent again. */
@@ -141,6 +143,7 @@ export function parseFacts(text: string, host: string, now: number): HostFacts {
       lock: joined(all('lock')),
       previous: one('previous'),
       operation: joined(all('operation')),
+      hooks: all('hook'),
       staged: all('staged'),
       files: Object.fromEntries(all('sum').map(parseSum)),
     },

@@ -5,7 +5,7 @@ import type { HostFacts } from '../host/facts.ts'
 import type { ReadonlyHost } from '../host/host.ts'
 import type { Finding } from './finding.ts'
 import type { SnapshotState } from './snapshot-bundle.ts'
-import type { DeployStep } from './step.ts'
+import type { Content, DeployStep } from './step.ts'
 
 export type Role = 'server' | 'agent'
 
@@ -29,6 +29,26 @@ export interface NodeRootfs {
   readonly digest: Digest
   /** Regular files by path in the rootfs. */
   readonly files: ReadonlyMap<string, { readonly digest: Digest }>
+  /** What is rendered on the host; none unless told. */
+  readonly templates?: readonly NodeTemplate[]
+  /** What the image sets with ENV. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export interface NodeTemplate {
+  /** In the rootfs: `etc/….tmpl`. */
+  readonly path: string
+  readonly mode: number
+  readonly text: string
+}
+
+/** What a server is to start once the nodes are Ready. */
+export interface Launch {
+  /** Names the note by which the cluster remembers that it was done. */
+  readonly what: 'launch' | 'hooks'
+  readonly scripts: readonly { readonly run: string; readonly timeoutSeconds: number }[]
+  /** Lines that set variables, and what is equal where they are. */
+  readonly environment: { readonly lines: Content; readonly digest: Digest }
 }
 
 export type ConfigValue = string | number | boolean | readonly (string | number)[]
@@ -42,8 +62,8 @@ export interface Cluster {
   readonly hasFeature: (name: string) => boolean
   /** Beyond the addresses of the servers: names by which clients reach the API. */
   readonly tlsSans: readonly string[]
-  /** Further keys of the runtime's own configuration, by role. */
-  readonly config: Readonly<Record<Role, ConfigMap>>
+  /** Further keys of the runtime's own configuration, by role; where a role has none, each of its nodes keeps what it has. */
+  readonly config: Partial<Readonly<Record<Role, ConfigMap>>>
   readonly datastore: Datastore
   readonly registry: Registry
   /** Registries that the names of the bundle's images begin with, sorted: `docker.io`. */
@@ -80,6 +100,14 @@ export interface Inherited {
   readonly config: ConfigMap
   /** Its own addresses included. */
   readonly tlsSans: readonly string[]
+}
+
+/** How the configuration of a node that runs is to become another one. */
+export interface ConfigChange {
+  /** `- line` and `+ line`, secrets hidden. */
+  readonly lines: readonly string[]
+  /** What was decided when the cluster was made: no restart may change it. */
+  readonly fixed: readonly { readonly key: string; readonly was: string; readonly shall: string }[]
 }
 
 export interface Certificate {
@@ -187,6 +215,8 @@ export interface Member {
   readonly reason: string
   /** Of an embedded datastore; undefined where it has no part in one. */
   readonly voter: boolean | undefined
+  /** What cloudimg once marked it with, as far as it is still so; undefined where it never did. */
+  readonly marked?: Marks
 }
 
 /**
@@ -218,6 +248,15 @@ export interface Runtime {
     cluster: Cluster,
     servers: readonly [PlannedNode, ...PlannedNode[]],
     options: RenewOptions,
+  ): readonly DeployStep[]
+  /** Pure: undefined where the node has the configuration that it is to have, or is none yet. `via` as for `join`; none for the first server. */
+  configChange(node: PlannedNode, cluster: Cluster, via: PlannedNode | undefined): ConfigChange | undefined
+  /** Gives a node its new configuration, with a restart; nothing where it has it. `beside` tells whether it is well afterwards. */
+  reconfigure(
+    node: PlannedNode,
+    cluster: Cluster,
+    via: PlannedNode | undefined,
+    beside: PlannedNode,
   ): readonly DeployStep[]
   /** Gives a node that is up the container images of its rootfs. */
   importImages(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
@@ -256,17 +295,18 @@ export interface Runtime {
     nodes: readonly PlannedNode[],
     paths: readonly string[],
   ): readonly DeployStep[]
-  /** Lines for the shell on the server that is named, in its rootfs, once the nodes are Ready. */
-  launch(
-    server: PlannedNode,
-    cluster: Cluster,
-    nodes: readonly PlannedNode[],
-    lines: readonly string[],
-  ): readonly DeployStep[]
+  /** Scripts for the shell on the server that is named, in its rootfs, once the nodes are Ready; once for each content. */
+  launch(server: PlannedNode, cluster: Cluster, nodes: readonly PlannedNode[], launch: Launch): readonly DeployStep[]
   /** Charts of the rootfs, to where this server serves them. */
   charts(server: PlannedNode): readonly DeployStep[]
-  /** Labels and taints that a node shall have, set by the server that is named; others are left alone. */
-  mark(node: PlannedNode, cluster: Cluster, via: PlannedNode, marks: Marks): readonly DeployStep[]
+  /** Labels and taints that a node shall have, set by the server that is named. Of the others, those of `marked` go. */
+  mark(
+    node: PlannedNode,
+    cluster: Cluster,
+    via: PlannedNode,
+    marks: Marks,
+    marked: Marks | undefined,
+  ): readonly DeployStep[]
   reset(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
 
   /** All nodes of the cluster, as a server sees them. */

@@ -21,7 +21,14 @@ export type TreeEntry =
 
 /** One change to one host, as data. Bytes are named by digest, secrets by holes. */
 export type Op =
-  | { readonly op: 'file'; readonly path: string; readonly mode: number; readonly content: Content }
+  | {
+      readonly op: 'file'
+      readonly path: string
+      readonly mode: number
+      readonly content: Content
+      /** For people, where something like it is there already: `- line` and `+ line` instead of the whole. */
+      readonly changes?: readonly string[]
+    }
   | {
       readonly op: 'upload'
       readonly path: string

@@ -28,6 +28,8 @@ export function undeployable(name: RuntimeName): Runtime {
     join: refuse,
     renewal: refuse,
     renew: refuse,
+    configChange: refuse,
+    reconfigure: refuse,
     importImages: refuse,
     healImages: refuse,
     upgrade: refuse,

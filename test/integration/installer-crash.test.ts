@@ -60,6 +60,13 @@ const litter = (host: Sandbox): void => {
     host.write(path, 'x')
 }
 const { one, two } = config
+const reconfigure = (host: Sandbox): readonly string[] =>
+  `reconfigure --rootfs ${host.rootfs(first)} --config /shim/two.yaml --op op1 --steady 0 --timeout 20`.split(' ')
+const render = ['render', '--file', '/shim/two.yaml', '--to', '/etc/a/b/c.conf', '--mode', '640', '--op', 'op1']
+const rendered = (host: Sandbox): void => {
+  host.write('/etc/a/b/c.conf', 'theirs')
+  must(host, render)
+}
 
 // `stage` and `install` are the beginning of `init`; `remove` is that of `reset`.
 const scenarios: readonly Scenario[] = [
@@ -92,6 +99,23 @@ const scenarios: readonly Scenario[] = [
     configs: [one],
   },
   { name: 'reset', argv: () => ['reset'], before: litter, configs: [one] },
+  { name: 'reconfigure', argv: reconfigure, before: started, configs: [one, two] },
+  {
+    name: 'restore-config',
+    argv: () => ['restore-config', '--op', 'op1', '--timeout', '20'],
+    before: host => {
+      started(host)
+      must(host, reconfigure(host))
+    },
+    configs: [one, two],
+  },
+  { name: 'render', argv: () => render, before: nothing, configs: [] },
+  {
+    name: 'unrender',
+    argv: () => ['unrender', '--to', '/etc/a/b/c.conf', '--op', 'op1'],
+    before: rendered,
+    configs: [],
+  },
   // Each run has a network of its own here, so the route is missing again.
   { name: 'fix default-route', argv: () => ['fix', 'default-route'], before: nothing, configs: [], twice: true },
 ]

@@ -73,6 +73,78 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
     expect(upgrade('--config', '/tmp/config.yaml').answer).toMatchObject({ ok: true, changed: false })
   })
 
+  const reconfigure = (op: string, ...more: readonly string[]): ReturnType<Sandbox['run']> =>
+    host.run(
+      ['reconfigure', '--rootfs', rootfs, '--config', '/tmp/config.yaml', '--op', op].concat(
+        ['--steady', '0', '--timeout', '20'],
+        more,
+      ),
+    )
+
+  it('takes another configuration with one restart, and gives the operation the old one back', () => {
+    host.write('/tmp/config.yaml', 'a: 2\n')
+    host.write('/tmp/registries.yaml', 'mirrors: {}\n')
+    const { answer } = reconfigure('op1', '--registries', '/tmp/registries.yaml')
+    expect(answer).toMatchObject({ ok: true, changed: true, state: 'running' })
+    expect(host.read('/etc/rancher/k3s/config.yaml')).toBe('a: 2\n')
+    expect(host.calls().filter(call => /install|^systemctl (start|restart|stop|disable)/.test(call))).toEqual([
+      'systemctl restart --no-block k3s.service',
+    ])
+    expect(reconfigure('op1').answer).toMatchObject({ ok: true, changed: false })
+    expect(host.calls().filter(call => call.startsWith('systemctl restart'))).toEqual([])
+    expect(host.run(['restore-config', '--op', 'other']).answer).toMatchObject({ ok: true, changed: false })
+    expect(host.read('/etc/rancher/k3s/config.yaml')).toBe('a: 2\n')
+    const back = host.run(['restore-config', '--op', 'op1', '--timeout', '20'])
+    expect(back.answer).toMatchObject({ ok: true, changed: true })
+    expect(host.read('/etc/rancher/k3s/config.yaml')).toBe('a: 1\n')
+    expect(host.exists('/etc/rancher/k3s/registries.yaml')).toBe(false)
+    expect(host.exists('/var/lib/cloudimg/backup/config')).toBe(false)
+    expect(host.run(['restore-config', '--op', 'op1']).answer).toMatchObject({ ok: true, changed: false })
+  })
+
+  it('keeps what the operation found, not what it made of it before it was cut off', () => {
+    host.write('/tmp/config.yaml', 'a: 2\n')
+    host.write('/shim/active-state', 'activating')
+    expect(reconfigure('op1', '--timeout', '1').answer).toMatchObject({ code: 5 })
+    expect(host.exists('/var/lib/cloudimg/backup/config/pending')).toBe(true)
+    host.write('/run/shim/k3s.service', 'active\n')
+    expect(reconfigure('op1').answer).toMatchObject({ ok: true })
+    expect(host.exists('/var/lib/cloudimg/backup/config/pending')).toBe(false)
+    host.run(['restore-config', '--op', 'op1', '--timeout', '20'])
+    expect(host.read('/etc/rancher/k3s/config.yaml')).toBe('a: 1\n')
+  })
+
+  it('places files, keeps those of others, and gives them back', () => {
+    host.write('/etc/a/b.conf', 'theirs\n')
+    host.write('/tmp/one', 'one\n')
+    host.write('/tmp/two', 'two\n')
+    const render = (from: string, to: string, op: string): ReturnType<Sandbox['run']> =>
+      host.run(['render', '--file', from, '--to', to, '--op', op])
+    const unrender = (to: string, op: string): ReturnType<Sandbox['run']> =>
+      host.run(['unrender', '--to', to, '--op', op])
+    expect(render('/tmp/one', '/etc/a/b.conf', 'op1').answer).toMatchObject({ ok: true, changed: true })
+    expect(render('/tmp/one', '/etc/a/b.conf', 'op1').answer).toMatchObject({ ok: true, changed: false })
+    expect(render('/tmp/one', '/etc/new/deep/c.conf', 'op1').answer).toMatchObject({ ok: true })
+    expect(render('/tmp/two', '/etc/a/b.conf', 'op2').answer).toMatchObject({ ok: true, changed: true })
+    expect(unrender('/etc/a/b.conf', 'op1').answer).toMatchObject({ ok: true, changed: false })
+    expect(unrender('/etc/a/b.conf', 'op2').answer).toMatchObject({ ok: true, changed: true })
+    expect(host.read('/etc/a/b.conf')).toBe('one\n')
+    expect(host.run(['reset']).answer).toMatchObject({ ok: true })
+    expect(host.read('/etc/a/b.conf')).toBe('theirs\n')
+    expect(host.exists('/etc/new')).toBe(false)
+  })
+
+  it.each([
+    '/etc/rancher/k3s/config.yaml',
+    '/var/lib/cloudimg/x',
+    '/etc/systemd/system/k3s.service',
+    'etc/x',
+    '/etc/../x',
+  ])('places nothing at %s', to => {
+    host.write('/tmp/one', 'one\n')
+    expect(host.run(['render', '--file', '/tmp/one', '--to', to]).answer).toMatchObject({ code: 2 })
+  })
+
   it('runs install.sh when it is another one', () => {
     next = host.rootfs({ ...second, script: '2' })
     expect(upgrade().answer).toMatchObject({ ok: true })

@@ -1,5 +1,7 @@
 import { digestOf } from '../../src/core/digest.ts'
 import { runAction } from '../../src/deploy/actions/run.ts'
+import { judgeConfigChange, judgeConfigKept } from '../../src/deploy/judges/config.ts'
+import { noEnvironment } from '../../src/deploy/environment.ts'
 import type { PlanInput } from '../../src/deploy/plan.ts'
 import type { SituatedNode } from '../../src/deploy/situation.ts'
 import type { RegistryAnswer } from '../../src/deploy/registry/ask-registry.ts'
@@ -10,8 +12,13 @@ import { sampleCluster, sampleFacts, sampleNode } from './sample-node.ts'
 
 /** What `run` would find on these machines. */
 export function findingsOf(nodes: readonly SituatedNode[], more: Partial<PlanInput> = {}): readonly Finding[] {
+  const input = inputOf(nodes, more)
+  return runAction.judges.flatMap(judge => judge(input))
+}
+
+export function inputOf(nodes: readonly SituatedNode[], more: Partial<PlanInput> = {}): PlanInput {
   const [first, ...rest] = nodes
-  const input: PlanInput = {
+  return {
     image: { reference: 'k3s', digest: digestOf('index') },
     cluster: sampleCluster,
     runtime: k3s,
@@ -21,10 +28,10 @@ export function findingsOf(nodes: readonly SituatedNode[], more: Partial<PlanInp
     members: [],
     fixes: [],
     launch: [],
+    env: noEnvironment,
     wishes: {},
     ...more,
   }
-  return runAction.judges.flatMap(judge => judge(input))
 }
 
 function withFacts(...lines: readonly string[]): SituatedNode {
@@ -40,6 +47,12 @@ const seen =
 const record = (more: object): string =>
   `node=${JSON.stringify({ v: 1, cluster: 'c-1', role: 'server', digest: sampleNode().rootfs.digest, ...more })}`
 
+const running = [
+  record({}),
+  'unit-k3s=active enabled',
+  'k3s-config=cluster-init: true',
+  'k3s-config=disable: "traefik"',
+]
 const registries = '# Written by cloudimg and owned whole: change the cluster with cloudimg, not here.'
 const url = { mode: 'url', url: 'https://hub.example', hasAuthority: false } as const
 
@@ -101,7 +114,20 @@ export const redCases: Readonly<Record<string, () => readonly Finding[]>> = {
   'other-cluster': seen(record({ cluster: 'c-2' })),
   role: seen(record({ role: 'agent' })),
   upgrade: seen(record({ digest: `sha256:${'0'.repeat(64)}` })),
-  'config-differs': seen(record({}), 'unit-k3s=active enabled', 'k3s-config=disable: "traefik"'),
+  'config-differs': () => judgeConfigKept(inputOf([withFacts(...running)])),
+  'config-fixed': () =>
+    judgeConfigChange(
+      inputOf([withFacts(...running, 'k3s-config=node-name: "node1"', 'k3s-config=node-ip: "10.0.0.1"')], {
+        cluster: { ...sampleCluster, config: { server: { 'cluster-cidr': '10.1.0.0/16' } } },
+      }),
+    ),
+  'restart-quorum': () =>
+    judgeConfigChange(
+      inputOf([withFacts(...running)], {
+        cluster: { ...sampleCluster, datastore: 'etcd' },
+        members: [1, 2, 3].map(number => ({ ...member, name: `node${number}`, ready: number < 3, voter: true })),
+      }),
+    ),
   'registry-differs': seen(
     record({}),
     'unit-k3s=active enabled',

@@ -15,6 +15,7 @@ export interface SimNode {
   labels?: Readonly<Record<string, string>>
   /** `key=value:Effect` */
   taints?: readonly string[]
+  annotations?: Readonly<Record<string, string>>
 }
 
 /** What the servers of one cluster know together. */
@@ -74,7 +75,7 @@ export class SimCluster {
           ...Object.fromEntries(roles.map(role => [`node-role.kubernetes.io/${role}`, 'true'])),
           ...node.labels,
         },
-        annotations: isMember ? { 'etcd.k3s.cattle.io/node-address': node.address } : {},
+        annotations: { ...(isMember ? { 'etcd.k3s.cattle.io/node-address': node.address } : {}), ...node.annotations },
       },
       spec: { ...(node.cordoned ? { unschedulable: true } : {}), taints: node.taints?.map(taintObject) ?? [] },
       status: {
@@ -118,12 +119,13 @@ export function simKubectl(world: SimWorld, host: SimHost, args: readonly string
     for (const [index, path] of args.entries()) if (args[index - 1] === '-f') simApply(cluster, host, path)
     return ok()
   }
-  if (verb === 'label' || verb === 'taint') {
+  if (verb === 'label' || verb === 'taint' || verb === 'annotate') {
     if (node === undefined) return no
     const given = flags.filter(flag => !flag.startsWith('--'))
     host.change(`${verb} ${name} ${given.join(' ')}`)
-    if (verb === 'label') node.labels = { ...node.labels, ...Object.fromEntries(given.map(entry => entry.split('='))) }
-    else node.taints = [...new Set([...(node.taints ?? []), ...given])]
+    if (verb === 'label') node.labels = changed(node.labels, given)
+    else if (verb === 'annotate') node.annotations = changed(node.annotations, given)
+    else node.taints = changedTaints(node.taints ?? [], given)
     return ok()
   }
   if (verb === 'drain' || verb === 'uncordon') {
@@ -144,6 +146,23 @@ export function simKubectl(world: SimWorld, host: SimHost, args: readonly string
     return ok()
   }
   throw new Error(`sim kubectl does not know ${args.join(' ')}`)
+}
+
+/** `key=value` sets, `key-` takes away. */
+function changed(present: Readonly<Record<string, string>> = {}, given: readonly string[]): Record<string, string> {
+  const map = { ...present }
+  for (const word of given) {
+    const at = word.indexOf('=')
+    if (at < 0) delete map[word.slice(0, -1)]
+    else map[word.slice(0, at)] = word.slice(at + 1)
+  }
+  return map
+}
+
+function changedTaints(present: readonly string[], given: readonly string[]): readonly string[] {
+  const name = (taint: string): string => taint.replace(/=[^:]*/, '').replace(/-$/, '')
+  const kept = present.filter(taint => !given.some(word => name(word) === name(taint)))
+  return [...kept, ...given.filter(word => !word.endsWith('-'))]
 }
 
 function taintObject(text: string): unknown {

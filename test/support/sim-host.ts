@@ -52,6 +52,8 @@ export class SimHost implements Host {
   readonly files = new Map<string, SimFile>()
   readonly links = new Map<string, string>()
   readonly units = new Map<string, SimUnit>()
+  /** What scripts that ran here had in their environment. */
+  readonly environments: string[] = []
   /** Every change, in order: for a test that asks whether there was any. */
   readonly changes: string[] = []
   /** What was there before cloudimg, and is there again after a reset. */
@@ -59,6 +61,8 @@ export class SimHost implements Host {
   defaultRoute = true
   /** Whatever k3s is switched to, its node is never Ready. */
   isBroken = false
+  /** Its k3s does not come up with the next configuration that it is given. */
+  isMisconfigured = false
   isOff = false
   cannotReachRegistry = false
   /** Names of images that its containerd has lost. */
@@ -106,6 +110,7 @@ export class SimHost implements Host {
     for (const [path, file] of other.pristine) this.pristine.set(path, file)
     this.defaultRoute = other.defaultRoute
     this.isBroken = other.isBroken
+    this.isMisconfigured = other.isMisconfigured
     this.isOff = other.isOff
     for (const name of other.lost) this.lost.add(name)
   }
@@ -116,8 +121,9 @@ export class SimHost implements Host {
   }
 
   state(): unknown {
-    // What a node once was is a note, not a part of what it is.
-    const quiet = /^\/(?:run|etc\/rancher\/node\/password|var\/lib\/cloudimg\/(?:lock|journal|was|previous))/
+    // What a node once was is a note, not a part of what it is; nor is what an operation keeps for its own undo.
+    const quiet =
+      /^\/(?:run|etc\/rancher\/node\/password|var\/lib\/cloudimg\/(?:lock|journal|was|previous|backup\/(?:config|rendered)\/))/
     const files = [...this.files].filter(([path]) => !quiet.test(path)).sort(([a], [b]) => (a < b ? -1 : 1))
     const shown = (path: string, content: Buffer): string =>
       path.startsWith('/etc/rancher/k3s/registry/')
@@ -148,6 +154,7 @@ export class SimHost implements Host {
   change(what: string): void {
     this.#world.firstChange ??= this.#world.calls
     this.changes.push(what)
+    this.#world.order.push(`${this.name}: ${what}`)
   }
 
   async #reach<T>(work: () => T): Promise<T> {
@@ -289,9 +296,12 @@ export class SimHost implements Host {
       case 'node-away':
         return yes(this.#look(args).code !== 0)
       case 'has-marks': {
-        const [wanted = '', ...command] = args
+        const [wanted = '', gone = '', ...command] = args
         const has = this.#look(command)
-        return yes(has.code === 0 && wanted.split('\n').every(piece => has.stdout.includes(piece)))
+        const holds = wanted.split('\n').every(piece => has.stdout.includes(piece))
+        return yes(
+          has.code === 0 && holds && !gone.split('\n').some(piece => piece !== '' && has.stdout.includes(piece)),
+        )
       }
       case 'drained': {
         const node =
@@ -367,6 +377,9 @@ export class SimHost implements Host {
       ...(node === undefined ? [] : [`node=${node}`]),
       ...(lock === undefined ? [] : [`lock=${lock}`]),
       ...this.#operation(),
+      ...['beforeUpgrade', 'beforeReset']
+        .filter(name => this.text(`/var/lib/cloudimg/hooks/${name}.sh`) !== undefined)
+        .map(name => `hook=${name}`),
       ...staged.flatMap(path => this.#sums(path.replace(/\.staged$/, ''))),
       ...this.extraFacts,
     ].join('\n')
@@ -440,7 +453,12 @@ export class SimHost implements Host {
         this.files.delete('/var/lib/rancher/k3s/imported')
         return ok()
       case 'launch':
-        this.change(`launch ${second?.split('\n').slice(1).join(' ').trim()}`)
+      case 'hook':
+        return this.#shellRun(third, rest)
+      case 'kept-hook':
+        this.change(`hook ${this.text(rest[1]!)!.trimEnd().split('\n').at(-1)}`)
+        if (rest[2] === '-') this.files.delete(rest[1]!)
+        else this.write(rest[2]!, '')
         return ok()
       case 'mirror-line':
         return this.#mirror(rest[0]!, rest[1]!, input)
@@ -459,6 +477,18 @@ export class SimHost implements Host {
     this.change(rotates ? 'rotate' : 'restart')
     if (rotates) this.files.delete(certificatePath)
     simRestart(this.#world, this)
+    return ok()
+  }
+
+  /** Scripts, and after them the mark: all at once. Whatever they do is one change. */
+  #shellRun(name: string, [, environment = '', , mark = '', ...words]: readonly string[]): ExecResult {
+    const variables = this.text(environment) ?? ''
+    this.files.delete(environment)
+    if (mark !== '' && this.files.has(mark)) return ok()
+    const scripts = words.filter((_, at) => at % 2 === 1).join(' ')
+    this.change(`${name} ${scripts.replaceAll('\n', ' ')}`)
+    this.environments.push(variables)
+    if (mark !== '') this.write(mark, '')
     return ok()
   }
 

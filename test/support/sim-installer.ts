@@ -50,6 +50,14 @@ export function simVerb(world: SimWorld, host: SimHost, verb: string, args: read
       if (option(args, 'config') !== '') host.write(configPath, host.text(option(args, 'config')) ?? '')
       placeRegistries(host, args)
       return report(verb)
+    case 'render':
+      return render(host, args)
+    case 'unrender':
+      return unrender(host, args)
+    case 'reconfigure':
+      return reconfigure(world, host, args)
+    case 'restore-config':
+      return restoreConfig(world, host, option(args, 'op'))
     case 'upgrade':
       return upgrade(world, host, rootfs, args)
     case 'rollback':
@@ -88,7 +96,63 @@ function place(host: SimHost, rootfs: string): void {
       host.files.set(`/var/lib/rancher/k3s/agent/images/${path.slice(rootfs.length + 8)}`, file)
   }
   host.links.set(`${state}/current`, rootfs)
-  host.write(`${state}/owned`, '…  /usr/local/bin/k3s\n')
+  own(host, '/usr/local/bin/k3s')
+}
+
+function own(host: SimHost, path: string): void {
+  const others = (host.text(`${state}/owned`) ?? '').split('\n').filter(line => line !== '' && line !== `…  ${path}`)
+  host.write(`${state}/owned`, `${[...others, `…  ${path}`].sort().join('\n')}\n`)
+}
+
+function disown(host: SimHost, path: string): void {
+  const left = (host.text(`${state}/owned`) ?? '').split('\n').filter(line => line !== '' && line !== `…  ${path}`)
+  if (left.length === 0) host.files.delete(`${state}/owned`)
+  else host.write(`${state}/owned`, `${left.join('\n')}\n`)
+}
+
+const rendered = `${state}/backup/rendered`
+const found = `${state}/backup/found`
+
+/** What is ours is kept for the operation, what is a stranger's until it is given back. */
+function render(host: SimHost, args: readonly string[]): string {
+  const [op, from, to] = ['op', 'file', 'to'].map(name => option(args, name)) as [string, string, string]
+  if (host.text(`${rendered}/op`) !== op) {
+    for (const path of host.files.keys()) if (path.startsWith(`${rendered}/`)) host.files.delete(path)
+    host.write(`${rendered}/op`, op)
+  }
+  const isOurs = host.text(`${state}/owned`)?.includes(`…  ${to}\n`) === true
+  const isKept = host.files.has(`${rendered}/was${to}`) || host.files.has(`${rendered}/new${to}`)
+  if (!isKept && isOurs) host.write(`${rendered}/was${to}`, host.text(to)!)
+  if (!isKept && !isOurs) {
+    host.write(`${rendered}/new${to}`, '')
+    const stranger = host.files.get(to)
+    if (stranger !== undefined) host.files.set(`${found}${to}`, stranger)
+  }
+  own(host, to)
+  host.write(to, host.text(from)!, Number.parseInt(option(args, 'mode'), 8))
+  return report('render')
+}
+
+function unrender(host: SimHost, args: readonly string[]): string {
+  const to = option(args, 'to')
+  if (host.text(`${rendered}/op`) !== option(args, 'op')) return report('unrender', { changed: false })
+  const was = host.files.get(`${rendered}/was${to}`)
+  if (was !== undefined) host.write(to, was.content, host.files.get(to)!.mode)
+  else if (host.files.has(`${rendered}/new${to}`)) {
+    const stranger = host.files.get(`${found}${to}`)
+    if (stranger === undefined) host.files.delete(to)
+    else host.files.set(to, stranger)
+    host.files.delete(`${found}${to}`)
+    disown(host, to)
+  }
+  for (const kind of ['was', 'new']) host.files.delete(`${rendered}/${kind}${to}`)
+  if (
+    ![...host.files.keys()].some(
+      path => /^\/(?:was|new)\//.test(path.slice(rendered.length)) && path.startsWith(rendered),
+    )
+  )
+    host.files.delete(`${rendered}/op`)
+  return report('unrender')
 }
 
 function placeRegistries(host: SimHost, args: readonly string[]): void {
@@ -220,10 +284,38 @@ function upgrade(world: SimWorld, host: SimHost, rootfs: string, args: readonly 
   place(host, rootfs)
   placeRegistries(host, args)
   const result = simStart(world, host, 'upgrade')
-  if (!(JSON.parse(result) as { ok: boolean }).ok) return result
+  if (!isOk(result)) return result
   record(host, before.cluster, before.role, option(args, 'digest'))
   host.files.delete(`${state}/switching`)
   return result
+}
+
+const kept = `${state}/backup/config`
+
+/** A machine that is `isMisconfigured` does not come up with what it is given, and does with what it had. */
+function reconfigure(world: SimWorld, host: SimHost, args: readonly string[]): string {
+  const op = option(args, 'op')
+  if (host.text(`${kept}/op`) !== op) {
+    host.write(`${kept}/config.yaml`, host.text(configPath)!)
+    host.write(`${kept}/op`, op)
+  }
+  host.write(`${kept}/pending`, op)
+  host.write(configPath, host.text(option(args, 'config'))!)
+  if (host.isMisconfigured) return refusal('reconfigure', 5, 'not ready')
+  const result = simStart(world, host, 'reconfigure')
+  if (isOk(result)) host.files.delete(`${kept}/pending`)
+  return result
+}
+
+function restoreConfig(world: SimWorld, host: SimHost, op: string): string {
+  if (host.text(`${kept}/op`) !== op) return report('restore-config', { changed: false })
+  host.write(configPath, host.text(`${kept}/config.yaml`)!)
+  for (const name of ['config.yaml', 'op', 'pending']) host.files.delete(`${kept}/${name}`)
+  return simStart(world, host, 'restore-config')
+}
+
+function isOk(result: string): boolean {
+  return (JSON.parse(result) as { ok: boolean }).ok
 }
 
 function rollback(world: SimWorld, host: SimHost, args: readonly string[]): string {

@@ -23,6 +23,8 @@ export class SimWorld {
   calls = 0
   /** The call that first changed a host. */
   firstChange: number | undefined
+  /** Every change of every host, `HOST: CHANGE`, in the order of time. */
+  readonly order: string[] = []
   /** The call at which the operator is killed, and on which side of its effect. */
   killAt: { readonly call: number; readonly side: 'before' | 'after' } | undefined
   onKill: () => void = () => undefined
@@ -88,6 +90,10 @@ export class SimWorld {
     this.isDead = true
     this.onKill()
     throw new Killed()
+  }
+
+  clusterId(): string {
+    return (JSON.parse(this.server().text('/var/lib/cloudimg/node.json')!) as { cluster: string }).cluster
   }
 
   server(): SimHost {

@@ -12,7 +12,7 @@ import { CloudimgError } from '../../core/error.ts'
 import { formatPlan } from '../../deploy/plan-text.ts'
 import { carryOutAction } from '../carry-out-action.ts'
 import { declaredOptions } from '../clusterfile-options.ts'
-import { agreedBy, confirmedBy } from '../consent.ts'
+import { agreedBy, agreedToRestart, confirmedBy } from '../consent.ts'
 import type { Session } from '../session.ts'
 import type { NodeFlags } from './run.ts'
 
@@ -23,7 +23,8 @@ export async function runFile(
   reference: string | undefined,
   flags: NodeFlags,
 ): Promise<number> {
-  const { options, ssh } = await declaredOptions(session, path, flags, reference)
+  const { options: given, ssh } = await declaredOptions(session, path, flags, reference)
+  const options = { ...given, approve: agreedToRestart(session, flags.yes === true) }
   const ends = reachAsDeclared(realEnds, ssh)
   return await carryOutAction(session, flags, {
     plan: () => planDeclared(options, session.ctx, ends),
@@ -48,6 +49,7 @@ export async function apply(session: Session, flags: ApplyFlags): Promise<number
     ...options,
     wishes: { ...options.wishes, ...(flags.drain === true ? { drain: true } : {}) },
     prune: flags.prune === true,
+    approveRestart: agreedToRestart(session, flags.yes === true),
     approveUpgrade: agreedBy(session, flags.yes === true),
     approvePrune: confirmedBy(session, flags.confirm),
   }
@@ -59,9 +61,9 @@ export async function apply(session: Session, flags: ApplyFlags): Promise<number
   })
 }
 
-/** `cloudimg diff -f FILE`: as `apply --dry-run`; no image is named beside the file. */
+/** `cloudimg diff -f FILE`: as `apply --dry-run --exit-code`; no image is named beside the file. */
 export async function diffFile(session: Session, image: string | undefined, flags: ApplyFlags): Promise<number> {
-  if (image === undefined) return await apply(session, { ...flags, dryRun: true })
+  if (image === undefined) return await apply(session, { ...flags, dryRun: true, exitCode: true })
   throw new CloudimgError('USAGE', `comparing "${flags.file}" with "${image}": the file is compared with its cluster`, {
     hint: `write: cloudimg diff -f ${flags.file}, or cloudimg diff A B`,
   })
@@ -82,7 +84,8 @@ function exitCode({ converge, upgrade, prune, surplus, drift }: ApplyPlan, flags
 }
 
 /** What differs, then every step that would mend it. */
-export function describeApplyPlan({ converge, upgrade, prune, missing, surplus, drift }: ApplyPlan): string {
+export function describeApplyPlan(plan: ApplyPlan): string {
+  const { converge, upgrade, prune, missing, surplus, drift, config, marks } = plan
   const part = (title: string, lines: readonly string[]): readonly string[] =>
     lines.length === 0 ? [] : [title, ...lines.map(line => `  ${line}`), '']
   const plans =
@@ -90,6 +93,11 @@ export function describeApplyPlan({ converge, upgrade, prune, missing, surplus, 
   const later = upgrade === undefined ? [] : missing
   return [
     ...part('drifted:', drift),
+    ...part(
+      'configured otherwise:',
+      config.flatMap(({ host, lines }) => lines.map(line => `${host}: ${line}`)),
+    ),
+    ...part('marked otherwise:', marks),
     ...part(prune === undefined ? 'not declared, and left alone without --prune:' : 'not declared, to leave:', surplus),
     ...part('to join once the cluster is upgraded:', later),
     ...plans,

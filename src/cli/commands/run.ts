@@ -7,6 +7,7 @@ import { CloudimgError } from '../../core/error.ts'
 import { readFileIfPresent } from '../../io/files.ts'
 import { bringImage } from '../bring-image.ts'
 import { carryOutAction } from '../carry-out-action.ts'
+import { agreedToRestart } from '../consent.ts'
 import { type ActionFlags, listOf, nodeIpsOf, type ReachFlags, reachOf } from '../reach-options.ts'
 import { registryChoice, type RegistryFlags } from '../registry-options.ts'
 import type { Session } from '../session.ts'
@@ -26,6 +27,9 @@ export interface NodeFlags extends ReachFlags, ActionFlags, RegistryFlags {
   readonly convertDatastore?: boolean
   readonly allowStandIn?: boolean
   readonly pull?: boolean
+  /** For commands that may restart nodes. */
+  readonly yes?: boolean
+  readonly maxUnavailable?: number
 }
 
 /** `cloudimg run REF`: hosts become the cluster that the image holds, or are found to be one. */
@@ -38,6 +42,7 @@ export async function run(session: Session, reference: string, flags: NodeFlags)
     image: await imageOf(session, reference, flags),
     ...(servers.length === 0 ? {} : { hosts: { servers, agents } }),
     ...(await nodeOptions(session, flags)),
+    approve: agreedToRestart(session, flags.yes === true),
   }
   return await carryOutAction(session, flags, {
     plan: () => planCluster(options, session.ctx),
@@ -53,7 +58,7 @@ export async function imageOf(session: Session, reference: string, { pull = fals
 }
 
 export async function nodeOptions(session: Session, flags: NodeFlags): Promise<Omit<RunOptions, 'image' | 'hosts'>> {
-  const { allowEven, convertDatastore, allowStandIn } = flags
+  const { allowEven, convertDatastore, allowStandIn, maxUnavailable } = flags
   const ignore = listOf(flags.ignore).map(knownIgnorable)
   return {
     ...(await reachOf(session, flags)),
@@ -63,6 +68,7 @@ export async function nodeOptions(session: Session, flags: NodeFlags): Promise<O
       ...(allowEven === true ? { allowEven } : {}),
       ...(convertDatastore === true ? { convertDatastore } : {}),
       ...(allowStandIn === true ? { allowStandIn } : {}),
+      ...(maxUnavailable === undefined ? {} : { maxUnavailable }),
       ...(flags.registryPush === true ? { registryPush: true } : {}),
       ...(ignore.length === 0 ? {} : { ignore }),
     },

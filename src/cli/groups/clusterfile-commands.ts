@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander'
 import type { ApplyFlags } from '../commands/apply.ts'
 import type { GenFlags } from '../commands/gen.ts'
 import type { PreflightFlags } from '../commands/preflight.ts'
-import { type Act, examples, gather } from '../options.ts'
+import { type Act, examples, gather, positiveInteger } from '../options.ts'
 import { addRegistryOptions } from '../registry-options.ts'
 import { addReachOptions, standInOption } from '../reach-options.ts'
 import { addNodeOptions, type MasterFlags, withMasters } from './deploy-commands.ts'
@@ -46,8 +46,9 @@ function addApply(program: Command, act: Act): void {
     .requiredOption('-f, --file <clusterfile>', 'the Clusterfile; those of sealer are taken too')
     .option('--prune', 'let nodes go that the file does not declare; they are only named otherwise')
     .option('--confirm <cluster>', 'with --prune: the cluster’s name, instead of typing it')
-    .option('--yes', 'upgrade without asking where nodes run another image')
+    .option('--yes', 'do not ask before nodes are upgraded, or restarted for a new configuration')
     .option('--drain', 'let the pods leave a node before it is upgraded')
+    .option('--max-unavailable <number>', 'agents upgraded or restarted at once (default: 1)', positiveInteger)
   addNodeOptions(command)
     .addHelpText(
       'after',

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander'
 import { CloudimgError } from '../../core/error.ts'
 import type { NodeFlags } from '../commands/run.ts'
-import { type Act, examples, gather } from '../options.ts'
+import { type Act, examples, gather, positiveInteger } from '../options.ts'
 import { addActionOptions, addReachOptions, standInOption } from '../reach-options.ts'
 import { addRegistryOptions } from '../registry-options.ts'
 import type { Session } from '../session.ts'
@@ -17,7 +17,7 @@ export function addDeployCommands(program: Command, act: Act): void {
       .addOption(new Option('--masters <hosts>', 'as --servers').argParser(gather).hideHelp())
       .addOption(new Option('--nodes <hosts>', 'as --agents').argParser(gather).hideHelp()),
   )
-  command
+  addRestartOptions(command)
     .option('--datastore-endpoint-file <file>', 'holds the URL of a datastore outside, password included')
     .addHelpText(
       'after',
@@ -28,6 +28,7 @@ export function addDeployCommands(program: Command, act: Act): void {
         'cloudimg run k3s:v1.31.4 --servers 10.0.0.1 --fix default-route',
         'cloudimg run k3s:v1.31.4 --servers 10.0.0.1 --agents 10.0.0.2 --registry managed',
         'cloudimg run -f Clusterfile',
+        'cloudimg run -f Clusterfile --yes --max-unavailable 3',
       ),
     )
     .action((reference: string | undefined, flags: RunFlags, command: Command) =>
@@ -58,6 +59,17 @@ export function withMasters<T extends NodeFlags>(flags: T & MasterFlags): T {
     servers: [...(flags.servers ?? []), ...(flags.masters ?? [])],
     agents: [...(flags.agents ?? []), ...(flags.nodes ?? [])],
   }
+}
+
+/** For commands that may restart nodes for a new configuration. */
+export function addRestartOptions(command: Command): Command {
+  return command
+    .option('--yes', 'restart nodes without asking where their configuration changes')
+    .option(
+      '--max-unavailable <number>',
+      'agents restarted at once (default: 1); servers go one by one',
+      positiveInteger,
+    )
 }
 
 /** For commands that make nodes. */

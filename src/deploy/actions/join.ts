@@ -8,10 +8,16 @@ import { type InventoryEntry, parseEntries } from '../inventory.ts'
 import type { HostLists, RunOptions } from '../options.ts'
 import type { ActionRequest } from '../request.ts'
 import { undoAction, type UndoResult } from '../undo.ts'
-import { runAction } from './run.ts'
+import { judgeConfigKept } from '../judges/config.ts'
+import { nodeJudges, runAction } from './run.ts'
 
-/** Further machines for a cluster that exists: what `run` would do with them, without naming the others. */
-export const joinAction: Action = { ...runAction, name: 'join' }
+/** Further machines for a cluster that exists: what `run` would do with them, without naming the others. Nobody is restarted. */
+export const joinAction: Action = {
+  ...runAction,
+  name: 'join',
+  phases: runAction.phases.filter(phase => phase.restarts !== true),
+  judges: [...nodeJudges, judgeConfigKept],
+}
 
 export interface JoinOptions extends Omit<RunOptions, 'hosts'> {
   readonly choice: ClusterChoice

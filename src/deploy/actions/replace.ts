@@ -9,6 +9,7 @@ import type { RunOptions } from '../options.ts'
 import { forget } from '../phases/forget.ts'
 import type { ActionRequest } from '../request.ts'
 import { undoAction, type UndoResult } from '../undo.ts'
+import { joinAction } from './join.ts'
 import { runAction } from './run.ts'
 
 /** The new machine must bear the old one's name, or the cluster would have a node that nobody asked for. */
@@ -25,8 +26,8 @@ const judgeReplaced: ActionJudge = ({ nodes, forgotten }) =>
 export const replaceAction: Action = {
   ...runAction,
   name: 'replace',
-  phases: [forget, ...runAction.phases],
-  judges: [judgeReplaced, judgeQuorum, ...runAction.judges],
+  phases: [forget, ...joinAction.phases],
+  judges: [judgeReplaced, judgeQuorum, ...joinAction.judges],
 }
 
 export interface ReplaceOptions extends Omit<RunOptions, 'hosts'> {

@@ -1,12 +1,15 @@
 import type { Context } from '../../core/context.ts'
 import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
-import type { Action } from '../action.ts'
+import type { Action, ActionJudge } from '../action.ts'
 import { type Ends, realEnds } from '../ends.ts'
 import { parseInventory } from '../inventory.ts'
+import { judgeConfigChange } from '../judges/config.ts'
 import { judgeNames } from '../judges/names.ts'
 import { judgeRegistry } from '../judges/registry.ts'
 import { judgeServers } from '../judges/servers.ts'
+import { judgeTemplates } from '../judges/templates.ts'
 import type { RunOptions } from '../options.ts'
+import type { Phase } from '../plan.ts'
 import { apply } from '../phases/apply.ts'
 import { fixHosts } from '../phases/fix-hosts.ts'
 import { images } from '../phases/images.ts'
@@ -16,29 +19,50 @@ import { joinAgents } from '../phases/join-agents.ts'
 import { joinServers } from '../phases/join-servers.ts'
 import { pushImages } from '../phases/push-images.ts'
 import { snapshotBeforeConversion } from '../phases/snapshot.ts'
+import { renderFiles } from '../phases/render-files.ts'
+import { restartAgents, restartServers } from '../phases/restart-nodes.ts'
 import { send } from '../phases/send.ts'
 import { serveImages } from '../phases/serve-images.ts'
 import { judgeHosts } from '../preflight.ts'
 import type { ActionRequest } from '../request.ts'
 import { undoAction, type UndoResult } from '../undo.ts'
 
-/** Hosts become a cluster, or are found to be one; those that are new to it join. */
-export const runAction: Action = {
-  name: 'run',
-  phases: [
+/** What speaks against machines that are to be nodes. */
+export const nodeJudges: readonly ActionJudge[] = [judgeHosts, judgeRegistry, judgeServers, judgeNames, judgeTemplates]
+
+/** The story of a run, and where a Clusterfile has something to add. */
+export function phasesWith(
+  more: Readonly<Record<'beforeStart' | 'afterStart' | 'end', readonly Phase[]>>,
+): readonly Phase[] {
+  return [
     pushImages,
     send,
     fixHosts,
     install,
     serveImages,
+    renderFiles,
+    ...more.beforeStart,
     snapshotBeforeConversion,
     initCluster,
+    restartServers,
+    restartAgents,
     joinServers,
     joinAgents,
     images,
+    ...more.afterStart,
     apply,
-  ],
-  judges: [judgeHosts, judgeRegistry, judgeServers, judgeNames],
+    ...more.end,
+  ]
+}
+
+/**
+ * Hosts become a cluster, or are found to be one; those that are new to it join. A new configuration comes before them: they join with
+ * what the others have stood.
+ */
+export const runAction: Action = {
+  name: 'run',
+  phases: phasesWith({ beforeStart: [], afterStart: [], end: [] }),
+  judges: [...nodeJudges, judgeConfigChange],
   leaves: 'cluster',
 }
 

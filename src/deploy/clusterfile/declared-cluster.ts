@@ -4,6 +4,8 @@ import { thisMachine } from '../../host/address.ts'
 import type { SshOptions } from '../../host/openssh.ts'
 import type { Marks } from '../../runtime/runtime.ts'
 import type { Ends } from '../ends.ts'
+import type { DeclaredEnvironment } from '../environment.ts'
+import { type Hook, hookNames, type Hooks } from '../hooks/hooks.ts'
 import type { ClusterOptions, HostLists } from '../options.ts'
 import { addressOfHost, hostText } from './host-lists.ts'
 import { type Clusterfile, type ClusterfileSsh, roleOf } from './schema.ts'
@@ -15,6 +17,8 @@ export interface DeclaredCluster {
   readonly cluster: Omit<ClusterOptions, 'datastoreEndpoint'>
   /** By machine, as it is named; those without labels and taints are left out. */
   readonly marks: ReadonlyMap<string, Marks>
+  readonly env: DeclaredEnvironment
+  readonly hooks: Hooks
   readonly ssh: DeclaredSsh
 }
 
@@ -39,31 +43,46 @@ export function declaredCluster({ spec }: Clusterfile, around: Surroundings): De
   })
   const isHere = named.length === 1 && named[0]!.text === thisMachine.name
   const of = (role: 'server' | 'agent') => named.filter(({ host }) => roleOf(host) === role).map(({ text }) => text)
-  const { tlsSans, endpoint, config } = spec
+  const { tlsSans = [], endpoint, config } = spec
   return {
     ...(isHere ? {} : { hosts: { servers: of('server'), agents: of('agent') } }),
     cluster: {
       nodeIps: Object.fromEntries(
         named.flatMap(({ host, name }) => (host.nodeIP === undefined ? [] : [[name, host.nodeIP]])),
       ),
-      ...(tlsSans === undefined ? {} : { tlsSans }),
+      // What the file does not say is not to be, whatever the cluster was once given.
+      tlsSans,
       ...(endpoint === undefined ? {} : { endpoint }),
-      ...(config === undefined
-        ? {}
-        : {
-            config: { ...(config.server && { server: config.server }), ...(config.agent && { agent: config.agent }) },
-          }),
+      config: { server: config?.server ?? {}, agent: config?.agent ?? {} },
     },
     marks: new Map(
       named.flatMap(({ host: { labels = {}, taints = [] }, name }) =>
         Object.keys(labels).length + taints.length === 0 ? [] : [[name, { labels, taints }] as const],
       ),
     ),
+    env: {
+      all: spec.env ?? {},
+      byHost: new Map(named.flatMap(({ host, name }) => (host.env === undefined ? [] : [[name, host.env] as const]))),
+    },
+    hooks: declaredHooks(spec.hooks ?? {}),
     ssh: {
       byHost: new Map(named.map(({ name, ssh }) => [name, sshOptions(ssh, around)])),
       others: sshOptions(spec.ssh ?? {}, around),
     },
   }
+}
+
+function declaredHooks(hooks: NonNullable<Clusterfile['spec']['hooks']>): Hooks {
+  const names = hookNames.filter(name => hooks[name] !== undefined)
+  return Object.fromEntries(
+    names.map(name => [
+      name,
+      (hooks[name] ?? []).map((hook): Hook => {
+        const { run, on, timeoutSeconds } = typeof hook === 'string' ? { run: hook } : hook
+        return { run, on: on ?? (name === 'afterUp' ? 'first' : 'all'), timeoutSeconds: timeoutSeconds ?? 600 }
+      }),
+    ]),
+  )
 }
 
 /** Each machine is reached as the file says; what was said to the command itself counts. */

@@ -1,16 +1,13 @@
 import { CloudimgError } from '../../core/error.ts'
 import type { ClusterMetadata } from '../../core/cluster-metadata.ts'
-import { quoteArgv } from '../../host/quote.ts'
 import type { DeployImage } from '../deploy-image.ts'
 import type { Clusterfile } from './schema.ts'
 
 type Spec = Clusterfile['spec']
 
-/** The image as the file wants to have it started: which applications, what commands, in which environment. */
+/** The image as the file wants to have it started: which applications, and what commands. */
 export function declaredImage(image: DeployImage, spec: Spec): DeployImage {
-  const { env, applications, commands, hooks } = spec
-  if (env === undefined && applications === undefined && commands === undefined && hooks?.afterUp === undefined)
-    return image
+  if (spec.applications === undefined && spec.commands === undefined) return image
   return {
     ...image,
     platforms: image.platforms.map(platform => ({
@@ -22,7 +19,6 @@ export function declaredImage(image: DeployImage, spec: Spec): DeployImage {
 
 /** @throws CLUSTERFILE_INVALID for an application that the image does not have. */
 function declaredLaunch(metadata: ClusterMetadata, spec: Spec, reference: string): ClusterMetadata {
-  const { env = {} } = spec
   const known = metadata.applications ?? []
   const unknown = spec.applications?.find(name => !known.some(app => app.name === name))
   if (unknown !== undefined)
@@ -33,16 +29,11 @@ function declaredLaunch(metadata: ClusterMetadata, spec: Spec, reference: string
         hint: `it has ${known.map(app => app.name).join(', ') || 'none'}`,
       },
     )
-  const lines = [...(spec.commands ?? metadata.launch?.commands ?? []), ...(spec.hooks?.afterUp ?? [])]
-  const variables = Object.entries(env).map(([key, value]) => `export ${quoteArgv([`${key}=${value}`])}`)
   return {
     ...metadata,
-    ...(metadata.applications === undefined
-      ? {}
-      : { applications: known.map(app => ({ ...app, env: { ...app.env, ...env } })) }),
     launch: {
       applications: [...(spec.applications ?? metadata.launch?.applications ?? [])],
-      commands: lines.length === 0 ? [] : [...variables, ...lines],
+      commands: [...(spec.commands ?? metadata.launch?.commands ?? [])],
     },
   }
 }

@@ -9,11 +9,20 @@ type Issue = z.core.$ZodIssue
 
 /** What the schema says against a value, in the words of the file. */
 export function explainIssues(issues: readonly Issue[], value: unknown, locate: Locate): readonly Diagnostic[] {
-  return issues.flatMap(issue =>
-    issue.code === 'unrecognized_keys'
-      ? issue.keys.map(key => unknownField([...issue.path, key], locate))
-      : [mistake(issue, value, locate)],
+  return issues.flatMap(issue => {
+    if (issue.code === 'unrecognized_keys') return issue.keys.map(key => unknownField([...issue.path, key], locate))
+    const inside = insideMap(issue, value)
+    return inside.length > 0 ? explainIssues(inside, value, locate) : [mistake(issue, value, locate)]
+  })
+}
+
+/** What may be a map or something simple, and is a map: that is what was meant, so its own mistakes count. */
+function insideMap(issue: Issue, value: unknown): readonly Issue[] {
+  if (issue.code !== 'invalid_union' || kindOf(valueAt(value, issue.path)) !== 'a map') return []
+  const about = issue.errors.find(issues =>
+    issues.every(({ path, code }) => path.length > 0 || code === 'unrecognized_keys'),
   )
+  return (about ?? []).map(found => ({ ...found, path: [...issue.path, ...found.path] }))
 }
 
 function unknownField(path: Path, locate: Locate): Diagnostic {
@@ -62,7 +71,9 @@ function reasonFor(issue: Issue, found: unknown): string {
     case 'invalid_value':
       return `${shown(found)} is none of ${issue.values.map(String).join(', ')}`
     case 'invalid_union':
-      return `${kindOf(found)} where a text, a number, true, false or a list of such belongs`
+      return issue.path[1] === 'hooks'
+        ? `${kindOf(found)} where lines for the shell, or a map with run, belong`
+        : `${kindOf(found)} where a text, a number, true, false or a list of such belongs`
     case 'invalid_key':
       return issue.issues[0]?.message ?? 'no such key'
     case 'too_small':

@@ -1,5 +1,6 @@
 // The value of a key that names a secret: quoted, or up to what ends it in either style of YAML.
-const secret = /(\b(?!\w*Env\b)\w*(?:passw|secret|token)[\w-]*["']?\s*:[ \t]*)("[^"\n]*"|'[^'\n]*'|[^\s,}#][^,}#\n]*)/gi
+const secret =
+  /(\b(?!\w*Env\b)\w*(?:passw|secret|token|access-key|vpn-auth(?!-file))[\w-]*["']?\s*:[ \t]*)("[^"\n]*"|'[^'\n]*'|[^\s,}#][^,}#\n]*)/gi
 
 /** Who logs in where, in a URL. */
 const login = /(:\/\/)([^\s/@"']+)(?=@)/g

@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import type { Diagnostic } from '../../core/diagnostic.ts'
 import { CloudimgError, reasonOf } from '../../core/error.ts'
 import { parseReference } from '../../core/reference.ts'
-import { isReservedKey } from '../../runtime/k3s/reserved-keys.ts'
+import { isReservedKey, isSecretKey } from '../../runtime/k3s/reserved-keys.ts'
 import { parseRegistry } from '../registry/choose-registry.ts'
 import { explainKey } from './reserved-fields.ts'
 import { addressOfHost } from './host-lists.ts'
@@ -25,6 +25,7 @@ export function judgeMeaning(file: Clusterfile, locate: Locate): readonly Diagno
   judgeImage(file, complain)
   judgeHosts(file, complain)
   judgeConfig(file, complain)
+  judgeHooks(file, complain)
   judgeRegistry(file, complain)
   return diagnostics
 }
@@ -85,4 +86,17 @@ function judgeConfig({ spec }: Clusterfile, complain: Complain): void {
     for (const key of Object.keys(spec.config?.[role] ?? {}))
       if (isReservedKey(key))
         complain(['spec', 'config', role, key], `the key "${key}" is set by cloudimg itself`, explainKey(key), 'key')
+      else if (isSecretKey(key))
+        complain(['spec', 'config', role, key], `the value of "${key}" is a secret`, explainKey(key), 'key')
+}
+
+/** What the cluster remembers is once for all of it; what a host remembers belongs to that host. */
+function judgeHooks({ spec }: Clusterfile, complain: Complain): void {
+  for (const [index, hook] of (spec.hooks?.afterInstall ?? []).entries())
+    if (typeof hook !== 'string' && hook.on === 'first')
+      complain(
+        ['spec', 'hooks', 'afterInstall', index, 'on'],
+        'which server is the first may change once it is up',
+        'write the hook below afterUp: it runs once for the whole cluster',
+      )
 }

@@ -14,7 +14,14 @@ function bare(schema: z.core.$ZodType): z.core.$ZodType {
 }
 
 function childOf(schema: z.core.$ZodType, key: PropertyKey): z.core.$ZodType | undefined {
-  if (schema instanceof z.ZodArray) return schema.element
+  if (schema instanceof z.ZodArray) return mapOf(schema.element)
   if (schema instanceof z.ZodObject) return (schema.shape as Record<PropertyKey, z.core.$ZodType>)[key]
   return undefined
+}
+
+/** Of what may be a map or something simple, the map. */
+function mapOf(schema: z.core.$ZodType): z.core.$ZodType {
+  return schema instanceof z.ZodUnion
+    ? (schema.options.find(option => option instanceof z.ZodObject) ?? schema)
+    : schema
 }

@@ -1,6 +1,8 @@
+import type { HookName } from '../hooks/hooks.ts'
 import { apiVersion } from './schema.ts'
 import { convertCluster } from './sealer-cluster.ts'
 import { type Reading, SealerField } from './sealer-field.ts'
+import { convertPlugin } from './sealer-plugin.ts'
 import { convertKubeKind } from './sealer-kube-kinds.ts'
 import type { Locate, SourceDocument } from './source-text.ts'
 import type { Diagnostic } from '../../core/diagnostic.ts'
@@ -18,7 +20,7 @@ export interface Draft {
   spec: Record<string, unknown>
   config: { server: Record<string, unknown>; agent: Record<string, unknown> }
   tlsSans: string[]
-  afterUp: string[]
+  hooks: Partial<Record<HookName, object[]>>
   name?: string
 }
 
@@ -29,7 +31,7 @@ export function readSealerFile(documents: readonly SourceDocument[]): {
   readonly notes: readonly Diagnostic[]
 } {
   const reading: Reading = { notes: [], origins: new Map() }
-  const draft: Draft = { spec: {}, config: { server: {}, agent: {} }, tlsSans: [], afterUp: [] }
+  const draft: Draft = { spec: {}, config: { server: {}, agent: {} }, tlsSans: [], hooks: {} }
   const first = documents.find(({ value }) => (value as { kind?: unknown } | null)?.kind === 'Cluster')!
   for (const document of documents)
     convert(new SealerField(document.value, [], document.locate, reading), document === first, draft)
@@ -55,23 +57,7 @@ function convert(document: SealerField, isFirst: boolean, draft: Draft): void {
   document.note(`the kind "${kind}" has no counterpart here, it is left out`)
 }
 
-/** Hooks: what runs on the first server at the end is one of ours too. */
-function convertPlugin(document: SealerField, draft: Draft): void {
-  const name = document.take('metadata')?.take('name')?.text() ?? ''
-  const spec = document.take('spec')
-  const [type, action, data] = ['type', 'action', 'data'].map(key => spec?.take(key)?.text())
-  spec?.take('scope')
-  if (type === 'SHELL' && action === 'post-install' && data !== undefined) draft.afterUp.push(data.trimEnd())
-  else
-    document.note(
-      `the plugin "${name}" (${type ?? 'no type'}, ${action ?? 'no action'}) has no counterpart here, it is left out`,
-      'plugins of the type SHELL at post-install run as hooks.afterUp',
-    )
-  spec?.rest()
-  document.rest()
-}
-
-function clusterfileOf({ spec, config, tlsSans, afterUp, name }: Draft): unknown {
+function clusterfileOf({ spec, config, tlsSans, hooks, name }: Draft): unknown {
   const roles = Object.fromEntries(Object.entries(config).filter(([, map]) => Object.keys(map).length > 0))
   return {
     apiVersion,
@@ -81,7 +67,7 @@ function clusterfileOf({ spec, config, tlsSans, afterUp, name }: Draft): unknown
       ...spec,
       ...(tlsSans.length === 0 ? {} : { tlsSans: [...new Set(tlsSans)] }),
       ...(Object.keys(roles).length === 0 ? {} : { config: roles }),
-      ...(afterUp.length === 0 ? {} : { hooks: { afterUp } }),
+      ...(Object.keys(hooks).length === 0 ? {} : { hooks }),
     },
   }
 }

@@ -5,6 +5,10 @@ const instead: Readonly<Record<string, string>> = {
   'datastore-endpoint': 'write datastoreEndpointFile: FILE',
   'flannel-iface': 'write nodeIP with the host: its interface is taken',
   'advertise-address': 'write nodeIP with the host',
+  'vpn-auth': 'put it into a file on the hosts, and write vpn-auth-file',
+  'etcd-s3-access-key': 'put it into a Secret, and write etcd-s3-config-secret',
+  'etcd-s3-secret-key': 'put it into a Secret, and write etcd-s3-config-secret',
+  'etcd-s3-session-token': 'put it into a Secret, and write etcd-s3-config-secret',
   server: 'cloudimg names the server; an address before all of them is written as endpoint',
 }
 

@@ -42,6 +42,21 @@ const labels = z
 
 const taint = new RegExp(`^${labelPrefix}${labelName}(?:=${labelValue})?:(?:NoSchedule|PreferNoSchedule|NoExecute)$`)
 
+const env = z.record(z.string().regex(variable, 'no name of a variable'), z.string())
+
+const hook = z.union([
+  z.string().min(1),
+  z.strictObject({
+    run: z.string().min(1).describe('lines for the shell'),
+    on: z
+      .enum(['first', 'servers', 'agents', 'all'])
+      .optional()
+      .describe('which hosts; all unless told, and for afterUp the first server'),
+    timeoutSeconds: z.int().min(1).max(86_400).optional().describe('600 unless told'),
+  }),
+])
+const hooks = (what: string) => z.array(hook).optional().describe(what)
+
 const host = z.strictObject({
   addresses: z
     .array(z.string().min(1))
@@ -51,6 +66,7 @@ const host = z.strictObject({
   ssh: ssh.optional(),
   nodeIP: z.string().min(1).optional().describe('the address in the cluster, where it cannot be told; for one machine'),
   labels: labels.optional(),
+  env: env.optional().describe('as env of the cluster, and counts more'),
   taints: z.array(z.string().regex(taint, 'not KEY[=VALUE]:NoSchedule|PreferNoSchedule|NoExecute')).optional(),
 })
 
@@ -103,15 +119,19 @@ export const clusterfileSchema = z.strictObject({
       .strictObject({ server: configMap.optional(), agent: configMap.optional() })
       .optional()
       .describe('further keys of the configuration of k3s, by role'),
-    env: z
-      .record(z.string().regex(variable, 'no name of a variable'), z.string())
-      .optional()
-      .describe('environment of the applications, commands and hooks'),
+    env: env.optional().describe('variables for templates, applications, commands and hooks'),
     applications: words('which applications of the image start, instead of those that it launches'),
     commands: words('lines for the shell on the first server, instead of those of the image'),
     hooks: z
-      .strictObject({ afterUp: words('lines for the shell on the first server, once all nodes are Ready') })
-      .optional(),
+      .strictObject({
+        beforeInstall: hooks('on each host, before k3s is started there for the first time'),
+        afterInstall: hooks('on each host, once its node is up'),
+        afterUp: hooks('on the first server, once all nodes are Ready, after the applications'),
+        beforeUpgrade: hooks('on each host, before its k3s is switched to another image'),
+        beforeReset: hooks('on each host, before it leaves the cluster or the cluster is reset'),
+      })
+      .optional()
+      .describe('lines for the shell, in the rootfs of the host, with set -e'),
   }),
 })
 

@@ -19,7 +19,7 @@ function convertSpec(spec: SealerField, draft: Draft): void {
   }
   put('image', spec.take('image')?.becomes(['spec', 'image']).value)
   put('ssh', sshOf(spec.take('ssh'), ['spec', 'ssh']))
-  put('env', environmentOf(spec.take('env')))
+  put('env', environmentOf(spec.take('env'), ['spec', 'env']))
   const applications = spec.take('appNames')?.becomes(['spec', 'applications']).texts()
   put(
     'applications',
@@ -58,18 +58,14 @@ function hostOf(host: SealerField, path: readonly PropertyKey[]): unknown {
   const given = { ...Object.fromEntries(others.map(role => [`node-role.kubernetes.io/${role}`, ''])), ...named }
   const ssh = sshOf(host.take('ssh'), [...path, 'ssh'])
   const taints = taintsOf(host.take('taints')?.becomes([...path, 'taints']))
-  host
-    .take('env')
-    ?.note(
-      'the environment of a single host has no counterpart here, it is left out',
-      'write env for the whole cluster',
-    )
+  const env = environmentOf(host.take('env'), [...path, 'env'])
   const addresses = host.take('ips')?.becomes([...path, 'addresses'])
   host.rest()
   return {
     ...(addresses === undefined ? {} : { addresses: addresses.value }),
     role: roles.includes('master') ? 'server' : 'agent',
     ...(ssh === undefined ? {} : { ssh }),
+    ...(env === undefined ? {} : { env }),
     ...(Object.keys(given).length === 0 ? {} : { labels: given }),
     ...(taints.length === 0 ? {} : { taints }),
   }
@@ -109,9 +105,9 @@ function sshOf(ssh: SealerField | undefined, path: readonly PropertyKey[]): unkn
 }
 
 /** `K=V` entries; the last of a name counts, as in sealer. */
-function environmentOf(env: SealerField | undefined): unknown {
+function environmentOf(env: SealerField | undefined, path: readonly PropertyKey[]): unknown {
   if (env === undefined) return undefined
-  env.becomes(['spec', 'env'])
+  env.becomes(path)
   if (!Array.isArray(env.value)) return env.value
   return Object.fromEntries(
     env.texts().map(entry => {

@@ -1,7 +1,11 @@
+import { changeOf } from '../config-changes.ts'
 import type { Phase } from '../plan.ts'
 
 /** The first server comes up alone; everyone else joins it. */
 export const initCluster: Phase = {
   title: 'Init',
-  steps: ({ nodes, runtime, cluster }) => runtime.init(nodes[0], cluster),
+  steps: deployment => {
+    const { nodes, runtime, cluster } = deployment
+    return changeOf(nodes[0], deployment) === undefined ? runtime.init(nodes[0], cluster) : []
+  },
 }

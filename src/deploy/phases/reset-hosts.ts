@@ -1,3 +1,4 @@
+import { keptHookSteps } from '../hooks/kept-hooks.ts'
 import type { DeployStep } from '../../runtime/step.ts'
 import type { Deployment, Phase } from '../plan.ts'
 
@@ -7,5 +8,7 @@ export const resetAgents: Phase = { title: 'Reset agents', steps: deployment => 
 export const resetServers: Phase = { title: 'Reset servers', steps: deployment => stepsFor(deployment, 'server') }
 
 function stepsFor({ nodes, runtime, cluster }: Deployment, role: 'server' | 'agent'): readonly DeployStep[] {
-  return nodes.filter(node => node.role === role).flatMap(node => runtime.reset(node, cluster))
+  return nodes
+    .filter(node => node.role === role)
+    .flatMap(node => [...keptHookSteps('beforeReset', node), ...runtime.reset(node, cluster)])
 }

@@ -1,4 +1,6 @@
+import { keptHookSteps } from '../hooks/kept-hooks.ts'
 import type { DeployStep } from '../../runtime/step.ts'
+import { serverBeside } from '../config-changes.ts'
 import type { Deployment, Phase } from '../plan.ts'
 import type { SituatedNode } from '../situation.ts'
 import { minorOf } from '../version.ts'
@@ -22,12 +24,10 @@ function stepsFor(deployment: Deployment, role: SituatedNode['role']): readonly 
   const options = { sameMinor: isSameMinor(deployment), drain: wishes.drain === true }
   return nodes
     .filter(node => node.role === role)
-    .flatMap(node => runtime.upgrade(node, cluster, serverBeside(node, nodes), options))
-}
-
-/** Who tells whether the node is well, and drains it: another server where there is one. */
-function serverBeside(node: SituatedNode, nodes: Deployment['nodes']): SituatedNode {
-  return nodes.find(other => other.role === 'server' && other.host !== node.host) ?? nodes[0]
+    .flatMap(node => [
+      ...keptHookSteps('beforeUpgrade', node),
+      ...runtime.upgrade(node, cluster, serverBeside(node, nodes), options),
+    ])
 }
 
 /** Of all nodes: one server at another minor is enough for the datastore to have changed. */

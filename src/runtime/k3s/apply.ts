@@ -1,5 +1,7 @@
-import { digestOf } from '../../core/digest.ts'
-import type { Cluster, PlannedNode } from '../runtime.ts'
+import { join } from 'node:path/posix'
+import { digestOf, shortDigest } from '../../core/digest.ts'
+import type { Cluster, Launch, PlannedNode } from '../runtime.ts'
+import { environmentIsGone, shellRunOps } from '../shell-run.ts'
 import type { DeployStep, Op, Probe } from '../step.ts'
 import { insist, isUp, kubectl } from './kube.ts'
 import { k3sPaths } from './paths.ts'
@@ -21,34 +23,46 @@ export function applySteps(
       id: `apply/${server.host}`,
       host: server.host,
       sentence: `apply ${paths.length} manifests of the image`,
-      do: [...untilUp(server, cluster, nodes), insist(apply), ...note('manifests', digests)],
+      do: [...untilUp(server, cluster, nodes), insist(apply), ...noteOps('manifests', digests)],
       done: noted('manifests', digests),
       undo: 'none',
     },
   ]
 }
 
-/** One line for the shell on a server, in the rootfs, with kubectl at hand; once for each content. */
+/** In the rootfs, with kubectl at hand; once for each content. */
 export function launchSteps(
   server: PlannedNode,
   cluster: Cluster,
   nodes: readonly PlannedNode[],
-  lines: readonly string[],
+  { what, scripts, environment }: Launch,
 ): readonly DeployStep[] {
-  if (lines.length === 0) return []
-  const script = `set -e; cd "$1"; export PATH="$1/bin:/usr/local/bin:$PATH" KUBECONFIG=${k3sPaths.kubeconfig} HOME=/root\n${lines.join('\n')}\n`
-  const content = [server.rootfs.digest, script]
+  if (scripts.length === 0) return []
+  const { directory, digest } = server.rootfs
+  const content = [digest, environment.digest, JSON.stringify(scripts)]
+  const words = scripts.map(({ run }) => run.trim().replaceAll('\n', '; ')).join('; ')
+  const note = noteOps(what, content)
+  // Until the cluster remembers it, this server does.
+  const mark = join(k3sPaths.state, 'hooks', `${what}-${shortDigest(digestOf(content.join('\n')))}`)
   return [
     {
-      id: `launch/${server.host}`,
+      id: `${what}/${server.host}`,
       host: server.host,
-      sentence: `start what the image launches: ${lines.join('; ')}`,
+      sentence: `${what === 'launch' ? 'start what the image launches' : 'run the hooks after all is up'}: ${words}`,
       do: [
         ...untilUp(server, cluster, nodes),
-        { op: 'exec', argv: ['sh', '-c', script, 'launch', server.rootfs.directory] },
-        ...note('launch', content),
+        ...shellRunOps({
+          name: 'launch',
+          directory,
+          scripts,
+          environment: environment.lines,
+          kubeconfig: k3sPaths.kubeconfig,
+          mark,
+        }),
+        ...note,
+        { op: 'exec', argv: ['rm', '-f', mark] },
       ],
-      done: noted('launch', content),
+      done: { probe: 'all', of: [noted(what, content), environmentIsGone, command('test', '!', '-e', mark)] },
       undo: 'none',
     },
   ]
@@ -59,7 +73,7 @@ function untilUp(server: PlannedNode, cluster: Cluster, nodes: readonly PlannedN
 }
 
 /** The cluster itself remembers what it was given: whichever server is asked next knows. */
-function note(what: string, content: readonly string[]): readonly Op[] {
+function noteOps(what: string, content: readonly string[]): readonly Op[] {
   const path = `/run/cloudimg-deploy/${what}.yaml`
   const object = {
     apiVersion: 'v1',

@@ -2,8 +2,8 @@ import { isIPv6 } from 'node:net'
 import { CloudimgError } from '../../core/error.ts'
 import type { Cluster, ConfigMap, ConfigValue, PlannedNode } from '../runtime.ts'
 import { type Content, type Hole, hole } from '../step.ts'
-import { isReservedKey } from './reserved-keys.ts'
-import { standingOf } from './standing.ts'
+import { isReservedKey, isSecretKey } from './reserved-keys.ts'
+import { keptConfig, standingOf } from './standing.ts'
 
 /** Keys that only some versions know; k3s before 1.2x stops at an unknown one. The names are those of rootfs.yaml. */
 const keysByFeature: Readonly<Record<string, string>> = {
@@ -14,7 +14,7 @@ const keysByFeature: Readonly<Record<string, string>> = {
 /** The whole of a node's config.yaml, tokens as holes. Pure. @throws CLUSTERFILE_INVALID for a key that may not or cannot be set. */
 export function renderConfig(node: PlannedNode, cluster: Cluster, via?: PlannedNode): Content {
   const own = node.role === 'server' ? serverKeys(node, cluster, via) : agentKeys(node, cluster, via)
-  const extra = { ...registryKeys(node, cluster), ...cluster.config[node.role] }
+  const extra = { ...registryKeys(node, cluster), ...(cluster.config[node.role] ?? keptConfig(node)) }
   for (const key of Object.keys(extra)) refuseKey(key, node.role, cluster)
   return [
     '# Written by cloudimg and owned whole: change the cluster with cloudimg, not here.\n',
@@ -109,6 +109,11 @@ function refuseKey(key: string, role: string, cluster: Cluster): void {
       },
     )
   }
+  if (isSecretKey(key))
+    throw new CloudimgError('CLUSTERFILE_INVALID', `configuring a k3s ${role}: the value of "${key}" is a secret`, {
+      hint: `remove "${key}"`,
+      data: { key },
+    })
   const feature = keysByFeature[key.replace(/\+$/, '')]
   if (feature !== undefined && !cluster.hasFeature(feature)) {
     throw new CloudimgError(

@@ -13,6 +13,7 @@ import { findPassword, readRegistries } from './registries.ts'
 import { registryPaths } from './registry-paths.ts'
 import { managedHoles } from './registry-secrets.ts'
 import { judgeK3s } from './requirements.ts'
+import { configChange, reconfigureSteps } from './reconfigure.ts'
 import { redirectSteps } from './redirect.ts'
 import { forgetSteps, removeSteps } from './remove.ts'
 import { serveSteps } from './serve-images.ts'
@@ -47,6 +48,8 @@ export const k3s: Runtime = {
   join: joinSteps,
   renewal: renewalOf,
   renew: renewSteps,
+  configChange,
+  reconfigure: reconfigureSteps,
   importImages: imageSteps,
   healImages: healSteps,
   upgrade: upgradeSteps,

@@ -3,9 +3,10 @@ import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
 import type { ReadonlyHost } from '../../host/host.ts'
 import { expectZero } from '../../host/posix-host.ts'
-import type { Member } from '../runtime.ts'
+import type { Marks, Member } from '../runtime.ts'
 import { apiUrl } from './config.ts'
 import { k3sCommand } from './kube.ts'
+import { fullTaint, marksAnnotation, parseMarks } from './marks-note.ts'
 import { k3sPaths } from './paths.ts'
 
 const nodeList = z.object({
@@ -16,6 +17,11 @@ const nodeList = z.object({
         labels: z.record(z.string(), z.string()).nullish(),
         annotations: z.record(z.string(), z.string()).nullish(),
       }),
+      spec: z
+        .object({
+          taints: z.array(z.object({ key: z.string(), value: z.string().optional(), effect: z.string() })).nullish(),
+        })
+        .optional(),
       status: z.object({
         conditions: z
           .array(z.object({ type: z.string(), status: z.string(), message: z.string().optional() }))
@@ -38,7 +44,7 @@ export async function readNodes(server: ReadonlyHost, ctx: Context): Promise<rea
   return items.map(memberOf)
 }
 
-function memberOf({ metadata, status }: z.infer<typeof nodeList>['items'][number]): Member {
+function memberOf({ metadata, spec, status }: z.infer<typeof nodeList>['items'][number]): Member {
   const condition = (type: string) => status.conditions?.find(entry => entry.type === type)
   const labels = metadata.labels ?? {}
   const isServer = ['control-plane', 'master', 'etcd'].some(
@@ -56,6 +62,24 @@ function memberOf({ metadata, status }: z.infer<typeof nodeList>['items'][number
     version: status.nodeInfo?.kubeletVersion ?? '',
     reason: condition('Ready')?.message ?? 'the kubelet has not reported yet',
     voter: hasEtcd ? (said === undefined ? isMember : said === 'True') : undefined,
+    ...markedBefore(metadata.annotations?.[marksAnnotation], labels, spec?.taints ?? []),
+  }
+}
+
+/** What others have set to something else since is theirs. */
+function markedBefore(
+  note: string | undefined,
+  labels: Readonly<Record<string, string>>,
+  taints: readonly { readonly key: string; readonly value?: string | undefined; readonly effect: string }[],
+): { readonly marked?: Marks } {
+  if (note === undefined) return {}
+  const present = new Set(taints.map(({ key, value = '', effect }) => `${key}=${value}:${effect}`))
+  const before = parseMarks(note)
+  return {
+    marked: {
+      labels: Object.fromEntries(Object.entries(before.labels).filter(([key, value]) => labels[key] === value)),
+      taints: before.taints.filter(taint => present.has(fullTaint(taint))),
+    },
   }
 }
 

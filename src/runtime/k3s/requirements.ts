@@ -1,12 +1,10 @@
 import type { Finding } from '../finding.ts'
-import { printContent } from '../step.ts'
 import type { Cluster, PlannedNode } from '../runtime.ts'
-import { hideSecrets, renderConfig } from './config.ts'
+import { hasUnit } from './has-unit.ts'
 import { judgeRegistry } from './judge-registry.ts'
 import { unitOf } from './paths.ts'
 import { peerPort, registryPort } from './registry-paths.ts'
 import { isReservedKey } from './reserved-keys.ts'
-import { standingOf } from './standing.ts'
 import { judgeSurroundings } from './surroundings.ts'
 
 /** What must be free for k3s to start (facts/k3s.md §9.2). */
@@ -25,7 +23,6 @@ export function judgeK3s(node: PlannedNode, cluster: Cluster): readonly Finding[
     ...judgeRouteless(node),
     ...judgeSurroundings(node, cluster),
     ...judgeRegistry(node, cluster),
-    ...(node.role === 'server' ? judgeConfig(node, cluster) : []),
   ]
 }
 
@@ -33,13 +30,8 @@ function finding(node: PlannedNode, id: string, severity: Finding['severity'], m
   return { id, host: node.host, severity, message, fix }
 }
 
-function installed(node: PlannedNode): boolean {
-  const { units } = node.facts.k3s
-  return Object.values(units).some(unit => !['unknown', 'not-found', ''].includes(unit.enabled))
-}
-
 function judgePorts(node: PlannedNode, { registry: { mode } }: Cluster): readonly Finding[] {
-  if (installed(node)) return []
+  if (hasUnit(node)) return []
   const more = mode === 'embedded' ? [peerPort] : mode === 'managed' && node.role === 'server' ? [registryPort] : []
   const taken = [...ports[node.role], ...more].filter(port => node.facts.listeningTcp.includes(port))
   if (taken.length === 0) return []
@@ -127,23 +119,4 @@ function judgeRouteless(node: PlannedNode): readonly Finding[] {
 
 export function isUsableRoute(line: string): boolean {
   return /^default (?:via|dev|nhid|proto)\b/.test(line)
-}
-
-/** Keys of a running server cannot be changed by `run` yet; a machine without a k3s unit may be given any. */
-function judgeConfig(node: PlannedNode, cluster: Cluster): readonly Finding[] {
-  const { config } = node.facts.k3s
-  if (config === undefined || !installed(node)) return []
-  const wanted = hideSecrets(printContent(renderConfig(node, cluster)))
-  // Turning SQLite into etcd is the one change that is asked for by a flag of its own.
-  const converts = standingOf(node)?.datastore === 'sqlite' && cluster.datastore === 'etcd'
-  if (config === (converts ? wanted.replace(/^cluster-init: true\n/m, '') : wanted)) return []
-  return [
-    finding(
-      node,
-      'config-differs',
-      'error',
-      'it runs with another configuration than this command would give it, and changing it needs a restart that this version cannot plan',
-      'give the options with which the cluster was made, or reset the machine first: cloudimg-node reset',
-    ),
-  ]
 }

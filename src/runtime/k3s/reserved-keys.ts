@@ -19,3 +19,10 @@ export function isReservedKey(key: string): boolean {
   const bare = key.replace(/\+$/, '')
   return reserved.some(name => (name.endsWith('*') ? bare.startsWith(name.slice(0, -1)) : bare === name))
 }
+
+/** Their values would stand in Clusterfiles, plans and journals; k3s takes each from a place of its own too. */
+const secrets: readonly string[] = ['etcd-s3-access-key', 'etcd-s3-secret-key', 'etcd-s3-session-token', 'vpn-auth']
+
+export function isSecretKey(key: string): boolean {
+  return secrets.includes(key.replace(/\+$/, ''))
+}

@@ -24,21 +24,34 @@ export function inheritedFrom(server: PlannedNode): Inherited | undefined {
   const entries = ownEntries(server)
   const standing = standingOf(server)
   if (entries === undefined || standing === undefined || server.role !== 'server') return undefined
-  const config: ConfigMap = Object.fromEntries([...entries].filter(([key]) => !isReservedKey(key)))
   const names = entries.get('tls-san')
   const registry = readRegistries(server.facts.k3s.registries) ?? { mode: 'none' as const }
-  return { datastore: standing.datastore, registry, config, tlsSans: Array.isArray(names) ? names.map(String) : [] }
+  return {
+    datastore: standing.datastore,
+    registry,
+    config: keptConfig(server)!,
+    tlsSans: Array.isArray(names) ? names.map(String) : [],
+  }
+}
+
+/** What the user once asked for on this very node; undefined where it is none yet. */
+export function keptConfig(node: PlannedNode): ConfigMap | undefined {
+  const entries = ownEntries(node)
+  return entries && Object.fromEntries([...entries].filter(([key]) => !isReservedKey(key)))
+}
+
+function ownEntries({ facts }: PlannedNode): ReadonlyMap<string, ConfigValue> | undefined {
+  const { config } = facts.k3s
+  return config === undefined || facts.cloudimg.node === undefined ? undefined : readEntries(config)
 }
 
 /** The lines that `renderConfig` once wrote: each a key and a value in JSON, secrets hidden. */
-function ownEntries({ facts }: PlannedNode): ReadonlyMap<string, ConfigValue> | undefined {
-  const { config } = facts.k3s
-  if (config === undefined || facts.cloudimg.node === undefined) return undefined
+export function readEntries(config: string): ReadonlyMap<string, ConfigValue> {
   return new Map(config.split('\n').flatMap(line => parseLine(line)))
 }
 
 function parseLine(line: string): readonly (readonly [string, ConfigValue])[] {
-  const [, key, value] = /^([a-z-]+\+?): (.*)$/.exec(line) ?? []
+  const [, key, value] = /^([a-z][a-z0-9-]*\+?): (.*)$/.exec(line) ?? []
   if (key === undefined || value === undefined) return []
   try {
     return [[key, JSON.parse(value) as ConfigValue]]

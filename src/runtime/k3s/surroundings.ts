@@ -36,7 +36,7 @@ const judges: readonly Judge[] = [
   function iptables({ facts, role }, { config }) {
     const [, minor, patch] = /v1\.(\d+)\.(\d+)/.exec(facts.iptables)?.map(Number) ?? []
     const isBuggy = minor === 8 ? patch! <= 4 : minor !== undefined && (minor < 6 || (minor === 6 && patch! <= 1))
-    if (!isBuggy || !facts.iptables.includes('nf_tables') || config[role]['prefer-bundled-bin'] === true)
+    if (!isBuggy || !facts.iptables.includes('nf_tables') || config[role]?.['prefer-bundled-bin'] === true)
       return undefined
     return {
       id: 'iptables',

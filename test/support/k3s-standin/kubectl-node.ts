@@ -89,18 +89,27 @@ interface Taint {
   readonly effect: string
 }
 
-/** `taint node NAME`: `key[=value]:Effect` sets. */
+/** `taint node NAME`: `key[=value]:Effect` sets, `key:Effect-` takes away and fails where there is no such taint, as kubectl does. */
 export async function runTaint(client: KubeClient, args: KubectlArgs): Promise<void> {
   const isChange = (word: string): boolean => word.includes(':')
-  const changes = args.words.filter(isChange).map(parseTaint)
-  if (changes.length === 0) throw new Exit(1, 'error: at least one taint update is required')
+  const all = args.words.filter(isChange)
+  const changes = all.filter(word => !word.endsWith('-')).map(parseTaint)
+  const removed = all.filter(word => word.endsWith('-')).map(word => parseTaint(word.slice(0, -1)))
+  if (all.length === 0) throw new Exit(1, 'error: at least one taint update is required')
   const words = args.words.filter(word => !isChange(word))
   for (const node of await nodesOf(client, { ...args, words })) {
     const present = (node['spec'] as { readonly taints?: readonly Taint[] } | undefined)?.taints ?? []
-    const taints = changedTaints(node.metadata.name, present, changes, args.has('overwrite'))
+    const left = withoutTaints(present, removed)
+    const taints = changedTaints(node.metadata.name, left, changes, args.has('overwrite'))
     await client.patch(`/api/v1/nodes/${node.metadata.name}`, { spec: { taints } })
     process.stdout.write(`node/${node.metadata.name} ${args.has('overwrite') ? 'modified' : 'tainted'}\n`)
   }
+}
+
+export function withoutTaints(present: readonly Taint[], removed: readonly Taint[]): readonly Taint[] {
+  const missing = removed.find(taint => !present.some(one => one.key === taint.key && one.effect === taint.effect))
+  if (missing !== undefined) throw new Exit(1, `error: taint "${missing.key}:${missing.effect}" not found`)
+  return present.filter(taint => !removed.some(one => one.key === taint.key && one.effect === taint.effect))
 }
 
 /** Key and effect name a taint; its value may change with `--overwrite` only. */

@@ -5,6 +5,7 @@ import { checkHosts } from '../../../src/deploy/actions/preflight.ts'
 import { runCluster } from '../../../src/deploy/actions/run.ts'
 import { declaredCluster, reachAsDeclared } from '../../../src/deploy/clusterfile/declared-cluster.ts'
 import { declaredImage } from '../../../src/deploy/clusterfile/declared-image.ts'
+import { launchLines } from '../../../src/deploy/launch-lines.ts'
 import { parseClusterfile } from '../../../src/deploy/clusterfile/parse-clusterfile.ts'
 import { describeApplyPlan } from '../../../src/cli/commands/apply.ts'
 import type { DeployImage } from '../../../src/deploy/deploy-image.ts'
@@ -36,12 +37,14 @@ const marked = `  hosts:
 
 function optionsOf(spec: string, more: Partial<ApplyOptions> = {}): ApplyOptions {
   const file = fileOf(spec)
-  const { cluster, hosts, marks } = declaredCluster(file, { directory: '/', env: {} })
+  const { cluster, hosts, marks, env, hooks } = declaredCluster(file, { directory: '/', env: {} })
   const reach = { stateHome: operator.stateHome, limits: { timeoutSeconds: 0.05 } }
   return {
     image: declaredImage(more.image ?? image, file.spec),
     cluster,
     marks,
+    env,
+    hooks,
     ...(hosts && { hosts }),
     ...reach,
     ...more,
@@ -80,6 +83,28 @@ describe('apply', () => {
     expect(world.nodes.get('node1')!.labels).toEqual({ theirs: 'yes', a: 'b' })
   })
 
+  it('takes away labels and taints that it set and nobody declares any more, and no others', async () => {
+    await apply(marked)
+    const node = world.nodes.get('node2')!
+    node.labels = { ...node.labels, theirs: 'yes', empty: 'changed by them' }
+    node.taints = [...node.taints!, 'theirs=1:NoSchedule']
+    const less = marked.replace('zone: a, empty: ""', 'b: c').replace('"dedicated=db:NoSchedule", ', '')
+    const plan = await planApply(optionsOf(less), testContext(), operator.ends)
+    expect(plan.converge.pending).toEqual(['mark/10.0.0.2'])
+    expect(plan.marks).toEqual([
+      'mark node "node2": b=c, quiet:PreferNoSchedule; take away from node "node2": zone, dedicated=db:NoSchedule',
+    ])
+    expect(await apply(less)).toMatchObject({ changed: true })
+    expect(node.labels).toEqual({ b: 'c', theirs: 'yes', empty: 'changed by them' })
+    expect(node.taints).toEqual(['theirs=1:NoSchedule', 'quiet:PreferNoSchedule'])
+    const bare = '  hosts: [{ addresses: [10.0.0.1], role: server }, { addresses: [10.0.0.2], role: agent }]\n'
+    expect(await apply(bare)).toMatchObject({ changed: true })
+    expect(node.labels).toEqual({ theirs: 'yes', empty: 'changed by them' })
+    expect(node.taints).toEqual(['theirs=1:NoSchedule'])
+    expect(node.annotations).toEqual({})
+    expect(await apply(bare)).toMatchObject({ changed: false })
+  })
+
   it('only names nodes that are not declared, until it is told to prune', async () => {
     await runCluster(
       { image, hosts: { servers: [names[0]!], agents: names.slice(1) }, stateHome: operator.stateHome },
@@ -112,10 +137,29 @@ describe('apply', () => {
     expect(plan.upgrade?.plan.action).toBe('upgrade')
     const text = describeApplyPlan({ ...plan, drift: ['node1: x'], surplus: ['node9'] })
     expect(text).toMatch(
-      /^drifted:\n {2}node1: x\n\nnot declared, and left alone without --prune:\n {2}node9\n\nto join once the cluster is upgraded:\n {2}10\.0\.0\.2\n\n.*upgrade/s,
+      /^drifted:\n {2}node1: x\n\nmarked otherwise:\n {2}mark node "node2".*\n\nnot declared, and left alone without --prune:\n {2}node9\n\nto join once the cluster is upgraded:\n {2}10\.0\.0\.2\n\n.*upgrade/s,
     )
     await apply(marked, { image: newer })
     expect([...world.nodes.values()].map(node => node.version)).toEqual(['v1.31.5+k3s1', 'v1.31.5+k3s1'])
+  })
+
+  it('asks before it restarts nodes for another configuration, and tells what that is', async () => {
+    await apply(marked)
+    const changed = `${marked}  config: { agent: { kubelet-arg: [max-pods=50] } }\n  tlsSans: [api.example]\n`
+    const plan = await planApply(optionsOf(changed), testContext(), operator.ends)
+    expect(plan.config.map(({ host, lines }) => [host, ...lines])).toEqual([
+      ['10.0.0.1', '- tls-san: ["10.0.0.1"]', '+ tls-san: ["10.0.0.1","api.example"]'],
+      ['10.0.0.2', '+ kubelet-arg: ["max-pods=50"]'],
+    ])
+    expect(describeApplyPlan(plan)).toContain('configured otherwise:\n  10.0.0.1: - tls-san: ["10.0.0.1"]\n')
+    const before = world.changes().length
+    const refused = apply(changed, { approveRestart: ({ restarts }) => Promise.reject(new Error(restarts.join(' '))) })
+    await expect(refused).rejects.toThrow('10.0.0.1 10.0.0.2')
+    expect(world.changes()).toHaveLength(before)
+    expect(await apply(changed)).toMatchObject({ changed: true })
+    // The file is the truth: what it says no more is no more.
+    expect(await apply(marked)).toMatchObject({ changed: true })
+    expect(world.hosts.get('10.0.0.2')!.text('/etc/rancher/k3s/config.yaml')).not.toContain('kubelet-arg')
   })
 
   it('tells what has drifted', async () => {
@@ -171,20 +215,21 @@ describe('what a Clusterfile declares', () => {
     expect(hosts).toBeUndefined()
   })
 
-  it('is what the image launches, in an environment, and hooks after it', () => {
-    const app = { name: 'mysql', type: 'helm' as const, files: [], env: { A: '1' } }
+  it('is what the image launches', () => {
+    const app = { name: 'mysql', type: 'helm' as const, files: [], env: { A: '1', B: '2' } }
     const has = sampleClusterImage({
       metadata: { applications: [app], launch: { applications: [], commands: ['old'] } },
     })
     const { spec } = fileOf(
-      '  hosts: [{ addresses: [a], role: server }]\n  env: { A: "it\'s" }\n  applications: [mysql]\n  commands: [new]\n  hooks: { afterUp: [done] }\n',
+      '  hosts: [{ addresses: [a], role: server }]\n  env: { A: "it\'s" }\n  applications: [mysql]\n  commands: [new]\n',
     )
     const { metadata } = declaredImage(has, spec).platforms[0]!
-    expect(metadata.launch).toEqual({
-      applications: ['mysql'],
-      commands: [String.raw`export 'A=it'\''s'`, 'new', 'done'],
-    })
-    expect(metadata.applications?.[0]?.env).toEqual({ A: "it's" })
+    expect(metadata.launch).toEqual({ applications: ['mysql'], commands: ['new'] })
+    // What is declared is in the environment already.
+    expect(launchLines(metadata, spec.env!)).toEqual([
+      "(cd application/apps/mysql && env 'B=2' helm upgrade --install mysql .)",
+      'new',
+    ])
     expect(() => declaredImage(image, spec)).toThrow('no application of that name')
   })
 })

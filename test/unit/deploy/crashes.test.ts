@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { renewCertificates } from '../../../src/deploy/actions/certificates.ts'
+import { applyCluster, type ApplyOptions, undoDeclared } from '../../../src/deploy/actions/apply.ts'
 import { deleteHosts, undoDelete } from '../../../src/deploy/actions/delete.ts'
 import { importImages } from '../../../src/deploy/actions/import.ts'
 import { joinHosts, undoJoin } from '../../../src/deploy/actions/join.ts'
@@ -41,6 +42,8 @@ interface Story {
   /** What was there before; nothing unless told. */
   readonly given?: (world: SimWorld, reach: ReachOptions) => Promise<unknown>
   readonly act: (world: SimWorld, reach: ReachOptions) => Promise<unknown>
+  /** Of what was done, beyond what came of it. */
+  readonly check?: (world: SimWorld) => void
   readonly undo?: (world: SimWorld, reach: ReachOptions) => Promise<unknown>
   /** What the operator has in the end, where that is what the action is about. */
   readonly kept?: (reach: ReachOptions) => Promise<unknown>
@@ -51,6 +54,41 @@ const cluster: NonNullable<Story['given']> = (world, reach) =>
 const joining = { image, choice, hosts: { servers: [], agents: ['10.0.0.5'] } }
 const replacing = { image, choice, host: '10.0.0.3' }
 const deleting = { choice, hosts: ['10.0.0.1', '10.0.0.4'] }
+const reconfiguring = {
+  image,
+  hosts,
+  cluster: {
+    config: { server: { disable: ['traefik'] }, agent: { 'kubelet-arg': ['max-pods=50'] } },
+    tlsSans: ['api.example'],
+  },
+}
+const applied: ApplyOptions = {
+  image: sampleClusterImage({ files: { 'etc/motd.tmpl': '{{ .WORD }} {{ .NodeName }}\n' } }),
+  hosts: { servers: names.slice(0, 3), agents: names.slice(3, 4) },
+  cluster: { config: { server: {}, agent: {} }, tlsSans: [] },
+  marks: new Map([['10.0.0.4', { labels: { old: 'a' }, taints: [] }]]),
+  env: { all: { WORD: 'first' }, byHost: new Map() },
+}
+const applying: ApplyOptions = {
+  ...applied,
+  hosts: { servers: names.slice(0, 3), agents: names.slice(3) },
+  cluster: { config: { server: { disable: ['traefik'] }, agent: {} }, tlsSans: [] },
+  marks: new Map([['10.0.0.4', { labels: { zone: 'a' }, taints: [] }]]),
+  env: { all: { WORD: 'second' }, byHost: new Map() },
+  hooks: {
+    beforeInstall: [{ run: 'before', on: 'all', timeoutSeconds: 9 }],
+    afterInstall: [{ run: 'after', on: 'servers', timeoutSeconds: 9 }],
+    afterUp: [{ run: 'up', on: 'first', timeoutSeconds: 9 }],
+    beforeReset: [{ run: 'reset', on: 'all', timeoutSeconds: 9 }],
+  },
+}
+const hookRuns = [
+  '10.0.0.1: hook after',
+  '10.0.0.1: launch up',
+  '10.0.0.2: hook after',
+  '10.0.0.3: hook after',
+  '10.0.0.5: hook before',
+]
 const upgrading = { image: next, choice }
 
 const served = sampleServedImage()
@@ -122,6 +160,29 @@ const stories: readonly Story[] = [
     // Its first step, forgetting the old machine, is past return.
     act: (world, reach) => replaceHost({ ...replacing, ...reach }, ctx(), simEnds(world)),
     undo: (world, reach) => undoReplace({ ...replacing, ...reach }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'reconfigure',
+    given: cluster,
+    act: (world, reach) => runCluster({ ...reconfiguring, ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoRun({ ...reconfiguring, ...reach }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'apply',
+    given: async (world, reach) => {
+      world.server().write('/etc/motd', 'theirs', 0o644)
+      await applyCluster({ ...applied, ...reach }, ctx(), simEnds(world))
+    },
+    act: (world, reach) => applyCluster({ ...applying, ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoDeclared({ ...applying, ...reach }, ctx(), simEnds(world)),
+    // The effect of a hook and its mark are one change here: it never runs twice.
+    check: world => expect(world.order.filter(change => / (?:hook|launch) /.test(change)).toSorted()).toEqual(hookRuns),
+  },
+  {
+    name: 'apply of another image',
+    given: cluster,
+    act: (world, reach) => applyCluster({ ...applying, ...reach }, ctx(), simEnds(world)),
+    check: world => expect(world.order.filter(change => / (?:hook|launch) /.test(change)).toSorted()).toEqual(hookRuns),
   },
   {
     name: 'upgrade',
@@ -224,6 +285,7 @@ describe.each(stories)('a crash in $name', { timeout: 1_800_000 }, story => {
       await story.act(world, reachOf('state'))
       expect(world.state(), `resumed: ${what}`).toEqual(after)
       expect(await story.kept?.(reachOf('state')), `kept: ${what}`).toEqual(kept)
+      story.check?.(world)
     }
     expect(undone > 0 || story.undo === undefined || story.name === 'replace').toBe(true)
   })

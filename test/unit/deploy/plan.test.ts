@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { digestOf } from '../../../src/core/digest.ts'
 import { runAction } from '../../../src/deploy/actions/run.ts'
+import { noEnvironment } from '../../../src/deploy/environment.ts'
 import { makePlan, type Plan, type PlanInput, stepsOf } from '../../../src/deploy/plan.ts'
 import { formatPlan } from '../../../src/deploy/plan-text.ts'
 import { k3s } from '../../../src/runtime/k3s/k3s.ts'
@@ -24,6 +25,7 @@ function input(more: Partial<PlanInput> = {}): PlanInput {
     members: [],
     wishes: {},
     launch: [],
+    env: noEnvironment,
     ...more,
   }
 }

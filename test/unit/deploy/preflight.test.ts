@@ -5,12 +5,13 @@ import type { SituatedNode } from '../../../src/deploy/situation.ts'
 import { digestOf } from '../../../src/core/digest.ts'
 import type { Finding } from '../../../src/runtime/finding.ts'
 import { k3s } from '../../../src/runtime/k3s/k3s.ts'
+import { noEnvironment } from '../../../src/deploy/environment.ts'
 import { sampleCluster, sampleFacts, sampleNode } from '../../support/sample-node.ts'
 
 function judge(nodes: readonly SituatedNode[], wishes: Wishes = {}): readonly Finding[] {
   const [first, ...rest] = nodes
   const image = { reference: 'k3s', digest: digestOf('index') }
-  const none = { leaving: [], forgotten: [], members: [], fixes: [], launch: [] }
+  const none = { leaving: [], forgotten: [], members: [], fixes: [], launch: [], env: noEnvironment }
   return judgeHosts({ image, cluster: sampleCluster, runtime: k3s, nodes: [first!, ...rest], ...none, wishes })
 }
 

@@ -63,6 +63,7 @@ describe('parseFacts', () => {
       'node={"v":1}',
       'previous=/var/lib/cloudimg/rootfs/w',
       'staged=/var/lib/cloudimg/rootfs/x',
+      'hook=beforeReset',
       sum,
     )
     expect(k3s).toMatchObject({ version: 'v1.31.4+k3s1', standIn: true, config: 'token: (hidden)\nnode-name: "n1"\n' })
@@ -74,6 +75,7 @@ describe('parseFacts', () => {
       node: '{"v":1}\n',
       lock: undefined,
       previous: '/var/lib/cloudimg/rootfs/w',
+      hooks: ['beforeReset'],
       staged: ['/var/lib/cloudimg/rootfs/x'],
       files: { [`sha256:${'a'.repeat(64)}`]: '/var/lib/cloudimg/rootfs/x/bin/k3s' },
     })

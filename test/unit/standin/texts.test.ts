@@ -3,7 +3,7 @@ import { parseFaults } from '../../support/k3s-standin/faults.ts'
 import { normaliseName, splitName } from '../../support/k3s-standin/image-name.ts'
 import { renderJsonPath } from '../../support/k3s-standin/jsonpath.ts'
 import { parseDuration, parseKubectlArgs } from '../../support/k3s-standin/kubectl-args.ts'
-import { changedTaints, parseTaint } from '../../support/k3s-standin/kubectl-node.ts'
+import { changedTaints, parseTaint, withoutTaints } from '../../support/k3s-standin/kubectl-node.ts'
 import { mergePatch } from '../../support/k3s-standin/merge.ts'
 import { matchesLabels } from '../../support/k3s-standin/selector.ts'
 import { caHashOf, formatToken, parseToken } from '../../support/k3s-standin/token.ts'
@@ -123,6 +123,8 @@ describe('taints', () => {
       changedTaints('n', present, changes, true).map(({ key, value, effect }) => `${key}=${value}:${effect}`),
     ).toEqual(['b=undefined:NoExecute', 'a=2:NoSchedule', 'b=undefined:NoSchedule'])
     expect(() => changedTaints('n', present, changes, false)).toThrow('--overwrite is false')
+    expect(withoutTaints(present, [parseTaint('a:NoSchedule')])).toEqual([parseTaint('b:NoExecute')])
+    expect(() => withoutTaints(present, [parseTaint('a:NoExecute')])).toThrow('taint "a:NoExecute" not found')
     expect(() => parseTaint('a=1:Nowhere')).toThrow('invalid taint spec')
   })
 })
