@@ -12,6 +12,7 @@ import { option, report, simVerb } from './sim-installer.ts'
 import type { SimWorld } from './sim-world.ts'
 
 export const configPath = '/etc/rancher/k3s/config.yaml'
+export const registriesPath = '/etc/rancher/k3s/registries.yaml'
 
 const journals = '/var/lib/cloudimg/journal'
 
@@ -56,6 +57,7 @@ export class SimHost implements Host {
   /** Whatever k3s is switched to, its node is never Ready. */
   isBroken = false
   isOff = false
+  cannotReachRegistry = false
   /** What its certificates and changed files are, as the product's scripts print them. */
   certificates = ''
   drift: readonly string[] = []
@@ -109,10 +111,14 @@ export class SimHost implements Host {
     // What a node once was is a note, not a part of what it is.
     const quiet = /^\/(?:run|etc\/rancher\/node\/password|var\/lib\/cloudimg\/(?:lock|journal|was|previous))/
     const files = [...this.files].filter(([path]) => !quiet.test(path)).sort(([a], [b]) => (a < b ? -1 : 1))
-    const shown = (content: Buffer): string =>
-      content.length > 10_000 ? digestOfBuffer(content) : hideTokens(content.toString('utf8'))
+    const shown = (path: string, content: Buffer): string =>
+      path.startsWith('/etc/rancher/k3s/registry/')
+        ? 'made for this cluster'
+        : content.length > 10_000
+          ? digestOfBuffer(content)
+          : hideTokens(content.toString('utf8'))
     return {
-      files: files.map(([path, { content, mode }]) => [path, mode, shown(content)]),
+      files: files.map(([path, { content, mode }]) => [path, mode, shown(path, content)]),
       links: [...this.links].filter(([path]) => !quiet.test(path)).sort(byKey),
       units: [...this.units].sort(byKey),
       defaultRoute: this.defaultRoute,
@@ -239,6 +245,10 @@ export class SimHost implements Host {
         const result = this.#running.get(args[0]!)
         return result === undefined ? ok('gone 0\n') : ok(`ended 0\n${result}\n`)
       }
+      case 'registry-reach':
+        return ok(this.#world.registry === undefined || this.cannotReachRegistry ? 'no\n' : 'yes\n')
+      case 'images-present':
+        return yes(this.text('/var/lib/rancher/k3s/imported') === this.text(args[0]!))
       case 'unit-held':
         return yes(unit?.enabled !== true)
       case 'unit-stopped':
@@ -289,6 +299,7 @@ export class SimHost implements Host {
       return `unit-${name}=${active ? 'active' : 'inactive'} ${is}`
     }
     const config = this.text(configPath)
+    const registries = this.text(registriesPath)?.replaceAll(/^( *password):.*$/gm, '$1: (hidden)')
     const node = this.text('/var/lib/cloudimg/node.json')
     const lock = this.text('/var/lib/cloudimg/lock')
     const staged = [...this.files.keys()].filter(path => path.endsWith('.staged'))
@@ -316,6 +327,13 @@ export class SimHost implements Host {
             .trimEnd()
             .split('\n')
             .map(line => `k3s-config=${line}`)),
+      ...(registries === undefined
+        ? []
+        : registries
+            .trimEnd()
+            .split('\n')
+            .map(line => `k3s-registries=${line}`)),
+      unit('cloudimg-registry').replace('unit-cloudimg-registry', 'unit-registry'),
       ...(node === undefined ? [] : [`node=${node}`]),
       ...(lock === undefined ? [] : [`lock=${lock}`]),
       ...this.#operation(),
@@ -365,6 +383,9 @@ export class SimHost implements Host {
         return ok()
       case 'insist':
         return this.#k3s(rest.slice(5))
+      case 'drop-images':
+        this.files.delete('/var/lib/rancher/k3s/imported')
+        return ok()
       case 'launch':
         this.change(`launch ${second?.split('\n').slice(1).join(' ').trim()}`)
         return ok()

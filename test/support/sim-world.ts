@@ -1,5 +1,6 @@
 import { SimClock } from './sim-clock.ts'
 import type { SimCluster } from './sim-cluster.ts'
+import type { SimRegistry } from './sim-registry.ts'
 import { SimHost } from './sim-host.ts'
 
 /** What a killed cloudimg sees of the world from then on: nothing. */
@@ -9,9 +10,12 @@ export class Killed extends Error {}
 export class SimWorld {
   readonly clock = new SimClock()
   readonly hosts = new Map<string, SimHost>()
-  readonly images: readonly string[]
+  /** What every node has, by name. */
+  readonly images: string[]
   /** Undefined before there is one, and after the last of its servers was wiped. */
   cluster: SimCluster | undefined
+  /** The registry of a URL; undefined where nobody answers. */
+  registry: SimRegistry | undefined
   calls = 0
   /** The call at which the operator is killed, and on which side of its effect. */
   killAt: { readonly call: number; readonly side: 'before' | 'after' } | undefined
@@ -20,7 +24,7 @@ export class SimWorld {
   readonly #byNode = new Map<string, SimHost>()
 
   constructor(names: readonly string[], images: readonly string[]) {
-    this.images = images
+    this.images = [...images]
     for (const [index, name] of names.entries()) {
       const host = new SimHost(this, name, index)
       this.hosts.set(name, host)
@@ -33,6 +37,7 @@ export class SimWorld {
     const world = new SimWorld([...this.hosts.keys()], this.images)
     for (const [name, host] of this.hosts) world.hosts.get(name)!.copyFrom(host)
     world.cluster = this.cluster?.clone()
+    world.registry = this.registry?.clone()
     return world
   }
 
@@ -82,6 +87,7 @@ export class SimWorld {
       hosts: [...this.hosts.values()].map(host => host.state()),
       nodes: [...(cluster?.nodes.values() ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1)),
       members: [...(cluster?.members ?? [])].sort(),
+      pushed: this.registry?.contents() ?? [],
     }
   }
 }
