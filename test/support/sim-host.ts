@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import { join } from 'node:path/posix'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
@@ -7,8 +8,9 @@ import { CloudimgError } from '../../src/core/error.ts'
 import type { FileState, Host, UploadFile } from '../../src/host/host.ts'
 import type { ExecResult } from '../../src/host/shell.ts'
 import { readTar } from '../../src/io/tar.ts'
+import { certificatePath, certificateTexts, namesIn } from './sim-care.ts'
 import { simKubectl } from './sim-cluster.ts'
-import { option, report, simVerb } from './sim-installer.ts'
+import { option, report, simRestart, simVerb } from './sim-installer.ts'
 import type { SimWorld } from './sim-world.ts'
 
 export const configPath = '/etc/rancher/k3s/config.yaml'
@@ -58,7 +60,11 @@ export class SimHost implements Host {
   isBroken = false
   isOff = false
   cannotReachRegistry = false
-  /** What its certificates and changed files are, as the product's scripts print them. */
+  /** Names of images that its containerd has lost. */
+  readonly lost = new Set<string>()
+  /** What a part of a support bundle says, from its lines for the shell. */
+  spoken: (script: string) => string = script => script
+  /** Further certificates, and changed files, as the product's scripts print them. */
   certificates = ''
   drift: readonly string[] = []
   /** Further lines of facts; a later line of the same key does not overrule. */
@@ -100,6 +106,7 @@ export class SimHost implements Host {
     this.defaultRoute = other.defaultRoute
     this.isBroken = other.isBroken
     this.isOff = other.isOff
+    for (const name of other.lost) this.lost.add(name)
   }
 
   /** Another disk, the same name and address. */
@@ -122,6 +129,7 @@ export class SimHost implements Host {
       links: [...this.links].filter(([path]) => !quiet.test(path)).sort(byKey),
       units: [...this.units].sort(byKey),
       defaultRoute: this.defaultRoute,
+      lost: [...this.lost].sort(),
     }
   }
 
@@ -247,8 +255,6 @@ export class SimHost implements Host {
       }
       case 'registry-reach':
         return ok(this.#world.registry === undefined || this.cannotReachRegistry ? 'no\n' : 'yes\n')
-      case 'images-present':
-        return yes(this.text('/var/lib/rancher/k3s/imported') === this.text(args[0]!))
       case 'unit-held':
         return yes(unit?.enabled !== true)
       case 'unit-stopped':
@@ -256,7 +262,21 @@ export class SimHost implements Host {
       case 'host-clean':
         return yes(!['node', 'owned', 'rootfs'].some(left => this.#exists(`/var/lib/cloudimg/${left}`)))
       case 'certificates':
-        return ok(this.certificates)
+        return ok(certificateTexts(this))
+      case 'collect-secrets':
+        return ok(
+          args[0]!
+            .split(' ')
+            .map(path => `${this.text(path) ?? ''}\n`)
+            .join(''),
+        )
+      case 'collect-part':
+        return { ...ok(gzipSync(this.spoken(args[1]!)).toString('base64')), stderr: 'code 0\n' }
+      case 'images-present': {
+        const runs = ['k3s', 'k3s-agent'].some(name => this.runs(name))
+        const imported = args[0] === '/dev/null' || this.text('/var/lib/rancher/k3s/imported') === this.text(args[0]!)
+        return yes(runs && imported && !args.some(path => namesIn(this, path).some(image => this.lost.has(image))))
+      }
       case 'drift':
         return ok(this.drift.map(path => `${path}\n`).join(''))
       case 'node-away':
@@ -288,7 +308,8 @@ export class SimHost implements Host {
 
   #k3s([kind, ...args]: readonly string[]): ExecResult {
     if (kind === 'kubectl') return simKubectl(this.#world, this, args)
-    return ok(JSON.stringify({ images: this.#world.images.map(image => ({ repoTags: [image] })) }))
+    const images = this.#world.images.filter(image => !this.lost.has(image))
+    return ok(JSON.stringify({ images: images.map(image => ({ repoTags: [image] })) }))
   }
 
   #facts(): string {
@@ -361,6 +382,7 @@ export class SimHost implements Host {
     if (program === 'sh' && first === '-s') return this.#lock(third!, argv)
     if (program === 'rm') return this.#remove(argv.slice(argv.indexOf('--') < 0 ? 2 : argv.indexOf('--') + 1))
     if (program === 'env') return this.#k3s(argv.slice(5))
+    if (program === 'systemctl' && first === 'restart') return this.#restart(false)
     if (program !== 'sh' || first !== '-c') throw new Error(`sim host "${this.name}" does not know ${argv.join(' ')}`)
     const unit = this.units.get(rest[0] ?? '')
     switch (third) {
@@ -381,6 +403,8 @@ export class SimHost implements Host {
         if (unit !== undefined) unit.enabled = unit.active = third === 'start-unit'
         this.change(third)
         return ok()
+      case 'rotate-certificates':
+        return this.#restart(true)
       case 'insist':
         return this.#k3s(rest.slice(5))
       case 'drop-images':
@@ -403,6 +427,13 @@ export class SimHost implements Host {
       default:
         throw new Error(`sim host "${this.name}" does not know the script ${third}`)
     }
+  }
+
+  #restart(rotates: boolean): ExecResult {
+    this.change(rotates ? 'rotate' : 'restart')
+    if (rotates) this.files.delete(certificatePath)
+    simRestart(this.#world, this)
+    return ok()
   }
 
   #mirror(op: string, kind: string, line: string): ExecResult {
