@@ -35,6 +35,15 @@ export { listSnapshots, planSnapshot, saveSnapshot, type SnapshotList } from './
 export { planRestore, restoreSnapshot, type RestoreOptions } from './deploy/actions/restore.ts'
 export { planRecover, recoverCluster, type RecoverOptions } from './deploy/actions/recover.ts'
 export { type ClusterStatus, clusterStatus } from './deploy/actions/status.ts'
+export {
+  type CertificateCheck,
+  checkCertificates,
+  planRenewal,
+  renewCertificates,
+  type RenewRequest,
+} from './deploy/actions/certificates.ts'
+export { importImages, type ImportOptions, planImport } from './deploy/actions/import.ts'
+export { type CollectOptions, type CollectResult, collectSupport } from './deploy/actions/collect.ts'
 export { execOnHosts, type HostOutput } from './deploy/actions/exec.ts'
 export { bringKubeconfig } from './deploy/actions/kubeconfig.ts'
 export { applyCluster, type ApplyOptions, type ApplyPlan, planApply } from './deploy/actions/apply.ts'

@@ -47,6 +47,7 @@ export async function withOperation<T>(
       journal,
       holes: prepared.holes,
       hosts: prepared.hosts,
+      registry: prepared.registry,
       sources: new Sources([...situation.rootfs.map(({ tree }) => tree), prepared.request.brings ?? []]),
       keep: new Keep(join(directory, 'snapshots', journal.op)),
       lease,
@@ -107,11 +108,20 @@ function laneOf(step: DeployStep): string {
 
 /** What was asked, as the journal compares it: a failure is resumed by the same words only. No secrets. */
 export function commandText({ request, plan }: Pick<Prepared, 'request' | 'plan'>): string {
-  const { nodeIps, tlsSans, endpoint, config } = request.cluster ?? {}
+  const { nodeIps, tlsSans, endpoint, config, registry } = request.cluster ?? {}
   const nodes = [...plan.nodes].map(({ host, role }) => `${role} ${host}`).sort()
   const leaving = plan.leaving.map(({ host }) => host)
   const { fixes, forgotten, wishes } = request
-  const said = { nodeIps, tlsSans, endpoint, config, fixes, wishes, datastore: datastoreText(request.datastore) }
+  const said = {
+    nodeIps,
+    tlsSans,
+    endpoint,
+    config,
+    registry: registry && [registry.mode, registry.url],
+    fixes,
+    wishes,
+    datastore: datastoreText(request.datastore),
+  }
   return JSON.stringify({ action: plan.action, image: plan.image?.digest, nodes, leaving, forgotten, ...said })
 }
 

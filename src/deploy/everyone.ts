@@ -1,26 +1,25 @@
 import { join } from 'node:path'
 import type { Context } from '../core/context.ts'
 import { CloudimgError, isCloudimgError } from '../core/error.ts'
-import { type HostAddress, parseHostAddress } from '../host/address.ts'
+import { parseHostAddress } from '../host/address.ts'
 import { gatherFacts } from '../host/facts.ts'
-import type { Role } from '../runtime/runtime.ts'
 import { readNodeRecord } from './cluster-id.ts'
 import { chooseCluster, type ClusterRecord, readClusterRecord, type RecordedHost } from './cluster-record.ts'
-import { addressOf, type ClusterChoice, findCluster } from './discover.ts'
+import { addressOf, type ClusterChoice, findCluster, type FoundCluster } from './discover.ts'
 import type { Ends } from './ends.ts'
+import type { InventoryEntry } from './inventory.ts'
 import { type ReachOptions, stateHome } from './options.ts'
 
 export interface Everyone {
   /** The cluster's. */
   readonly id: string
-  readonly nodes: readonly EveryNode[]
-  /** The machine whose server has answered; undefined where none does, and the operator's own list counts. */
-  readonly answering: string | undefined
+  readonly nodes: readonly KnownNode[]
+  /** Undefined where no server answers any more, and the operator's own list counts. */
+  readonly found: FoundCluster | undefined
 }
 
-export interface EveryNode {
-  readonly address: HostAddress
-  readonly role: Role
+/** A machine of a cluster; what the cluster says of it is there only where the cluster answers. */
+export interface KnownNode extends InventoryEntry {
   readonly name: string
 }
 
@@ -28,24 +27,24 @@ export interface EveryNode {
  * All nodes of a cluster, also of one that answers no more, or that knows less than the operator does: what replaces its state, or
  * takes it away, must find everyone again after it was cut off.
  */
-export async function findEveryone(
+export async function everyone(
   choice: ClusterChoice,
   reach: ReachOptions,
   ends: Ends,
   ctx: Context,
 ): Promise<Everyone> {
   try {
-    const { id, nodes, recorded } = await findCluster(choice, reach, ends, ctx)
-    const missing = recorded.filter(({ name }) => !nodes.some(node => node.name === name))
-    return { id, nodes: [...nodes, ...missing.map(asRecorded)], answering: nodes[0].address.name }
+    const found = await findCluster(choice, reach, ends, ctx)
+    const missing = found.recorded.filter(({ name }) => !found.nodes.some(node => node.name === name))
+    return { id: found.id, nodes: [...found.nodes, ...missing.map(asRecorded)], found }
   } catch (error) {
     if (!isCloudimgError(error) || error.code === 'CANCELLED') throw error
     const { id, hosts } = await recordOf(choice, reach, ends, ctx, error)
-    return { id, nodes: hosts.map(asRecorded), answering: undefined }
+    return { id, nodes: hosts.map(asRecorded), found: undefined }
   }
 }
 
-function asRecorded({ host, role, name }: RecordedHost): EveryNode {
+function asRecorded({ host, role, name }: RecordedHost): KnownNode {
   return { address: addressOf(host), role, name }
 }
 
@@ -82,7 +81,7 @@ export async function recordFrom(
 }
 
 /** The node that the user means: by name, or as its machine is reached. @throws USAGE */
-export function oneOf(nodes: readonly EveryNode[], text: string): EveryNode {
+export function oneOf(nodes: readonly KnownNode[], text: string): KnownNode {
   const asked = parseHostAddress(text)
   const found =
     nodes.find(node => node.name === asked.name.toLowerCase()) ??
@@ -99,9 +98,9 @@ export function oneOf(nodes: readonly EveryNode[], text: string): EveryNode {
 
 /** Those that are worked with, and the names of the servers among those that nobody reaches. @throws USAGE */
 export function withoutUnreachable(
-  nodes: readonly EveryNode[],
+  nodes: readonly KnownNode[],
   unreachable: readonly string[],
-): { readonly reached: readonly EveryNode[]; readonly lost: readonly string[] } {
+): { readonly reached: readonly KnownNode[]; readonly lost: readonly string[] } {
   const left = unreachable.map(text => oneOf(nodes, text))
   return {
     reached: nodes.filter(node => !left.includes(node)),

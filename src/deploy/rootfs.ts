@@ -2,7 +2,7 @@ import { join } from 'node:path/posix'
 import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { type ClusterMetadata, parseClusterMetadata } from '../core/cluster-metadata.ts'
-import { digestOf } from '../core/digest.ts'
+import { type Digest, digestOf } from '../core/digest.ts'
 import { formatPlatform } from '../core/platform.ts'
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
@@ -25,6 +25,10 @@ export interface Rootfs {
   readonly installer: string
   /** Every container image that a node shall have, in full names. */
   readonly images: readonly string[]
+  /** Those of them that the runtime brings itself. */
+  readonly ownImages: readonly string[]
+  /** What lies on the host, where nothing is brought. */
+  readonly installed?: ReadonlyMap<string, { readonly digest: Digest }>
 }
 
 /** @throws IMAGE_INVALID where the image brings no installer, or names that hosts could not verify. */
@@ -38,7 +42,7 @@ export async function openRootfs(platform: DeployPlatform, reference: string, ct
     })
   }
   const images = await expectedImages(platform.metadata, path => readText(tree, path, ctx))
-  return { platform, tree, installer, images }
+  return { platform, tree, installer, ...images }
 }
 
 /**
@@ -65,7 +69,16 @@ export async function openInstalledRootfs(facts: HostFacts, host: ReadonlyHost, 
     metadata: parseClusterMetadata(metadata),
     listRootfs: () => Promise.resolve([]),
   }
-  return { platform, tree: [], installer, images: await expectedImages(platform.metadata, read) }
+  const sums = (await host.read(`${rootfsDirectory(digest)}.staged`, ctx)) ?? ''
+  return {
+    platform,
+    tree: [],
+    installer,
+    ...(await expectedImages(platform.metadata, read)),
+    installed: new Map(
+      [...sums.matchAll(/^([0-9a-f]{64}) {2}(.+)$/gm)].map(([, sum, path]) => [path!, { digest: `sha256:${sum!}` }]),
+    ),
+  }
 }
 
 /** For machines on which nothing is left: a reset that was cut off at its very end still has locks to give back. */
@@ -84,19 +97,19 @@ export async function emptyRootfs({ platform }: HostFacts): Promise<Rootfs> {
     images: [],
   }
   const none = { platform, digest: digestOf(''), metadata, listRootfs: () => Promise.resolve([]) }
-  return { platform: none, tree: [], installer, images: [] }
+  return { platform: none, tree: [], installer, images: [], ownImages: [] }
 }
 
 /** The runtime's own, and whatever the build has collected. */
 async function expectedImages(
   { images, collected = [] }: ClusterMetadata,
   read: (path: string) => Promise<string | undefined>,
-): Promise<readonly string[]> {
-  const named = [...images, ...collected.map(image => image.name)]
-  const names = new Set(named.map(name => formatReference(parseReference(name))))
-  const list = await read(runtimeListPath)
-  for (const { image } of parseImageList(list ?? '', runtimeListPath).requests) names.add(image)
-  return [...names].sort()
+): Promise<Pick<Rootfs, 'images' | 'ownImages'>> {
+  const full = (name: string): string => formatReference(parseReference(name))
+  const { requests } = parseImageList((await read(runtimeListPath)) ?? '', runtimeListPath)
+  const own = new Set([...images.map(full), ...requests.map(({ image }) => image)])
+  const all = new Set([...own, ...collected.map(image => full(image.name))])
+  return { images: [...all].sort(), ownImages: [...own].sort() }
 }
 
 async function readText(tree: readonly RootfsFile[], path: string, ctx: Context): Promise<string | undefined> {

@@ -28,7 +28,7 @@ export interface NodeRootfs {
   readonly directory: string
   readonly digest: Digest
   /** Regular files by path in the rootfs. */
-  readonly files: ReadonlyMap<string, { readonly digest: Digest; readonly size: number }>
+  readonly files: ReadonlyMap<string, { readonly digest: Digest }>
 }
 
 export type ConfigValue = string | number | boolean | readonly (string | number)[]
@@ -45,6 +45,9 @@ export interface Cluster {
   /** Further keys of the runtime's own configuration, by role. */
   readonly config: Readonly<Record<Role, ConfigMap>>
   readonly datastore: Datastore
+  readonly registry: Registry
+  /** Registries that the names of the bundle's images begin with, sorted: `docker.io`. */
+  readonly registryHosts: readonly string[]
   /** Addresses of its servers, those of `members` and those that are to come: where nodes may have been told to join. */
   readonly servers: readonly string[]
   /** How long one node may take to come up. */
@@ -54,9 +57,26 @@ export interface Cluster {
 /** Where a cluster keeps its state: in a file of its only server, in its servers together, or elsewhere. */
 export type Datastore = 'sqlite' | 'etcd' | 'external'
 
+/**
+ * Where nodes ask for images that they lack: nowhere, each other, a registry on each server that cloudimg fills and starts, or one
+ * that somebody else runs.
+ */
+export type Registry =
+  | { readonly mode: 'none' | 'embedded' | 'managed' }
+  | {
+      readonly mode: 'url'
+      /** `https://registry.example:5000/prefix`, without credentials and without a slash at its end. */
+      readonly url: string
+      /** Whom nodes log in as; its password is a hole. */
+      readonly username?: string
+      /** Its certificate is judged by an authority that nodes are given. */
+      readonly hasAuthority: boolean
+    }
+
 /** What a cluster has already, as a server of it tells. */
 export interface Inherited {
   readonly datastore: Datastore
+  readonly registry: Registry
   readonly config: ConfigMap
   /** Its own addresses included. */
   readonly tlsSans: readonly string[]
@@ -66,6 +86,21 @@ export interface Certificate {
   readonly path: string
   /** Milliseconds since 1970. */
   readonly endsAt: number
+  /** It signs others. */
+  readonly isAuthority: boolean
+}
+
+/** What a version of a runtime does about its certificates. */
+export interface Renewal {
+  /** A start renews those that end within so many days. */
+  readonly windowDays: number
+  /** New ones can be had whatever time is left. */
+  readonly canRotate: boolean
+}
+
+export interface RenewOptions {
+  /** All are made anew, whatever time they have left. */
+  readonly rotate: boolean
 }
 
 /** What the scheduler goes by. */
@@ -98,14 +133,46 @@ export interface ServerSnapshot {
   readonly takenAt: number
 }
 
-/** Where a hole's value comes from: read back from a host that has it, else made up once. */
-export interface HoleSource {
+/** Where a hole's value comes from. */
+export type HoleSource = KeptHole | DerivedHole
+
+/** Read back from a host that has it, else made up once. */
+export interface KeptHole {
   readonly hole: string
   readonly host: string
   readonly path: string
   /** Finds the value in the file's text. */
   readonly find: (text: string) => string | undefined
   readonly make: () => string
+}
+
+/** Follows from another hole's value, always in the same way. */
+export interface DerivedHole {
+  readonly hole: string
+  readonly from: string
+  readonly derive: (value: string) => string
+}
+
+/** One file of a support bundle, as one look at a host gives it. */
+export interface SupportPart {
+  /** Below the host's directory in the bundle. */
+  readonly path: string
+  /** Lines for the shell that change nothing. */
+  readonly script: string
+  /** Objects of the cluster as JSON. */
+  readonly objects?: true
+}
+
+/** What helps to find out what is wrong with a cluster. */
+export interface Support {
+  /** What every machine tells. $1 is the time since when journals are wanted. */
+  readonly hostParts: readonly SupportPart[]
+  /** What the cluster tells, but for its secrets: one server is asked. */
+  readonly clusterParts: readonly SupportPart[]
+  /** What holds secrets among other things: read to know what must not be in the bundle. May have wildcards. */
+  readonly secretFiles: readonly string[]
+  /** Each line of these is a secret. */
+  readonly tokenFiles: readonly string[]
 }
 
 /** A node as the cluster's own list has it. */
@@ -128,17 +195,34 @@ export interface Member {
  */
 export interface Runtime {
   readonly name: RuntimeName
+  /** Pure. */
+  support(): Support
   /** Pure: what of this machine would keep the runtime from working. */
   requirements(node: PlannedNode, cluster: Cluster): readonly Finding[]
   /** Pure: what a machine tells of its cluster; undefined where it is no server of one that cloudimg made. */
   inherited(server: PlannedNode): Inherited | undefined
+  /** Pure: the registry that a machine was told to ask; undefined where cloudimg told it none. */
+  registry(facts: HostFacts): Registry | undefined
   /** `given`: values that the user brought, by hole. A token that is brought, with a snapshot, wins over what the server has. */
-  holes(firstServer: PlannedNode, given?: Readonly<Record<string, string>>): readonly HoleSource[]
+  holes(firstServer: PlannedNode, cluster: Cluster, given?: Readonly<Record<string, string>>): readonly HoleSource[]
   install(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
+  /** A server's own registry is filled with the images of its rootfs, and runs; nothing where the cluster has none. */
+  serveImages(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   init(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   join(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
+  /** Pure. */
+  renewal(version: string | undefined): Renewal
+  /** New certificates for a node that is up, or was: `servers` are all of them. Authorities stay as they are. */
+  renew(
+    node: PlannedNode,
+    cluster: Cluster,
+    servers: readonly [PlannedNode, ...PlannedNode[]],
+    options: RenewOptions,
+  ): readonly DeployStep[]
   /** Gives a node that is up the container images of its rootfs. */
   importImages(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
+  /** Gives a node of a running cluster those that it lacks, its runtime's own included. `via`: a server that runs. */
+  healImages(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
   /** `via`: a server that runs; kubectl is asked there. */
   upgrade(node: PlannedNode, cluster: Cluster, via: PlannedNode, options: UpgradeOptions): readonly DeployStep[]
   /** A node leaves the cluster, and k3s its machine. */
@@ -191,7 +275,7 @@ export interface Runtime {
   snapshots(server: ReadonlyHost, ctx: Context): Promise<readonly ServerSnapshot[]>
   /** The names of the images that a node has: tags and digests, in full. */
   images(node: ReadonlyHost, ctx: Context): Promise<readonly string[]>
-  /** The node's own certificates, without authorities. */
+  /** The node's certificates, authorities included. */
   certificates(node: ReadonlyHost, ctx: Context): Promise<readonly Certificate[]>
   /** A kubeconfig that works from elsewhere. */
   kubeconfig(server: ReadonlyHost, address: string, ctx: Context): Promise<string>

@@ -1,9 +1,11 @@
 import { binary, installer, unknownKeys } from './k3s-conformance/before-start.ts'
 import type { Chapter } from './k3s-conformance/bench.ts'
 import { datastore } from './k3s-conformance/datastore.ts'
+import { certificates } from './k3s-conformance/certificates.ts'
 import { images } from './k3s-conformance/images.ts'
 import { oneAgent } from './k3s-conformance/one-agent.ts'
 import { oneServer } from './k3s-conformance/one-server.ts'
+import { registries } from './k3s-conformance/registries.ts'
 import { twoServers } from './k3s-conformance/two-servers.ts'
 
 /**
@@ -15,7 +17,9 @@ export const conformance: readonly Chapter[] = [
   installer,
   unknownKeys,
   oneServer,
+  certificates,
   images,
+  registries,
   oneAgent,
   twoServers,
   datastore,

@@ -1,3 +1,4 @@
+import { hasExpired } from './sim-care.ts'
 import { renderJsonPath } from './k3s-standin/jsonpath.ts'
 import { generationOf } from './sim-datastore.ts'
 import type { SimHost } from './sim-host.ts'
@@ -48,7 +49,7 @@ export class SimCluster {
     return cluster
   }
 
-  /** Whether this host's API server answers: k3s runs, it is a member, and so does a majority. */
+  /** Whether this host's API server answers: k3s runs with certificates that have not ended, it is a member, and so does a majority. */
   answersOn(world: SimWorld, host: SimHost): boolean {
     if (!this.isServedBy(host)) return false
     if (this.datastore === 'external') return true
@@ -57,7 +58,7 @@ export class SimCluster {
   }
 
   isServedBy(host: SimHost | undefined): boolean {
-    if (host?.runs('k3s') !== true || !this.members.has(host.nodeName)) return false
+    if (host?.runs('k3s') !== true || hasExpired(host) || !this.members.has(host.nodeName)) return false
     return this.datastore === 'external' || generationOf(host) === this.generation
   }
 

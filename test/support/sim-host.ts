@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import { join } from 'node:path/posix'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
@@ -7,12 +8,14 @@ import { CloudimgError } from '../../src/core/error.ts'
 import type { FileState, Host, UploadFile } from '../../src/host/host.ts'
 import type { ExecResult } from '../../src/host/shell.ts'
 import { readTar } from '../../src/io/tar.ts'
+import { certificatePath, certificateTexts, namesIn } from './sim-care.ts'
 import { simKubectl } from './sim-cluster.ts'
 import { datastoreScript } from './sim-datastore.ts'
-import { option, report, simStart, simVerb } from './sim-installer.ts'
+import { option, report, simRestart, simStart, simVerb } from './sim-installer.ts'
 import type { SimWorld } from './sim-world.ts'
 
 export const configPath = '/etc/rancher/k3s/config.yaml'
+export const registriesPath = '/etc/rancher/k3s/registries.yaml'
 
 const journals = '/var/lib/cloudimg/journal'
 
@@ -57,7 +60,12 @@ export class SimHost implements Host {
   /** Whatever k3s is switched to, its node is never Ready. */
   isBroken = false
   isOff = false
-  /** What its certificates and changed files are, as the product's scripts print them. */
+  cannotReachRegistry = false
+  /** Names of images that its containerd has lost. */
+  readonly lost = new Set<string>()
+  /** What a part of a support bundle says, from its lines for the shell. */
+  spoken: (script: string) => string = script => script
+  /** Further certificates, and changed files, as the product's scripts print them. */
   certificates = ''
   drift: readonly string[] = []
   /** Further lines of facts; a later line of the same key does not overrule. */
@@ -99,6 +107,7 @@ export class SimHost implements Host {
     this.defaultRoute = other.defaultRoute
     this.isBroken = other.isBroken
     this.isOff = other.isOff
+    for (const name of other.lost) this.lost.add(name)
   }
 
   /** Another disk, the same name and address. */
@@ -114,14 +123,17 @@ export class SimHost implements Host {
     const shown = (path: string, content: Buffer): string =>
       path.startsWith('/var/lib/rancher/k3s/server/db/')
         ? 'data'
-        : content.length > 10_000
-          ? digestOfBuffer(content)
-          : hideTokens(content.toString('utf8'))
+        : path.startsWith('/etc/rancher/k3s/registry/')
+          ? 'made for this cluster'
+          : content.length > 10_000
+            ? digestOfBuffer(content)
+            : hideTokens(content.toString('utf8'))
     return {
       files: files.map(([path, { content, mode }]) => [path, mode, shown(path, content)]),
       links: [...this.links].filter(([path]) => !quiet.test(path)).sort(byKey),
       units: [...this.units].sort(byKey),
       defaultRoute: this.defaultRoute,
+      lost: [...this.lost].sort(),
     }
   }
 
@@ -246,6 +258,8 @@ export class SimHost implements Host {
         const result = this.#running.get(args[0]!)
         return result === undefined ? ok('gone 0\n') : ok(`ended 0\n${result}\n`)
       }
+      case 'registry-reach':
+        return ok(this.#world.registry === undefined || this.cannotReachRegistry ? 'no\n' : 'yes\n')
       case 'unit-held':
         return yes(unit?.enabled !== true)
       case 'unit-stopped':
@@ -253,7 +267,21 @@ export class SimHost implements Host {
       case 'host-clean':
         return yes(!['node', 'owned', 'rootfs'].some(left => this.#exists(`/var/lib/cloudimg/${left}`)))
       case 'certificates':
-        return ok(this.certificates)
+        return ok(certificateTexts(this))
+      case 'collect-secrets':
+        return ok(
+          args[0]!
+            .split(' ')
+            .map(path => `${this.text(path) ?? ''}\n`)
+            .join(''),
+        )
+      case 'collect-part':
+        return { ...ok(gzipSync(this.spoken(args[1]!)).toString('base64')), stderr: 'code 0\n' }
+      case 'images-present': {
+        const runs = ['k3s', 'k3s-agent'].some(name => this.runs(name))
+        const imported = args[0] === '/dev/null' || this.text('/var/lib/rancher/k3s/imported') === this.text(args[0]!)
+        return yes(runs && imported && !args.some(path => namesIn(this, path).some(image => this.lost.has(image))))
+      }
       case 'drift':
         return ok(this.drift.map(path => `${path}\n`).join(''))
       case 'server-snapshots':
@@ -287,7 +315,8 @@ export class SimHost implements Host {
 
   #k3s([kind, ...args]: readonly string[]): ExecResult {
     if (kind === 'kubectl') return simKubectl(this.#world, this, args)
-    return ok(JSON.stringify({ images: this.#world.images.map(image => ({ repoTags: [image] })) }))
+    const images = this.#world.images.filter(image => !this.lost.has(image))
+    return ok(JSON.stringify({ images: images.map(image => ({ repoTags: [image] })) }))
   }
 
   #facts(): string {
@@ -298,6 +327,7 @@ export class SimHost implements Host {
       return `unit-${name}=${active ? 'active' : 'inactive'} ${is}`
     }
     const config = this.text(configPath)
+    const registries = this.text(registriesPath)?.replaceAll(/^( *password):.*$/gm, '$1: (hidden)')
     const node = this.text('/var/lib/cloudimg/node.json')
     const lock = this.text('/var/lib/cloudimg/lock')
     const staged = [...this.files.keys()].filter(path => path.endsWith('.staged'))
@@ -327,6 +357,13 @@ export class SimHost implements Host {
             .trimEnd()
             .split('\n')
             .map(line => `k3s-config=${line}`)),
+      ...(registries === undefined
+        ? []
+        : registries
+            .trimEnd()
+            .split('\n')
+            .map(line => `k3s-registries=${line}`)),
+      unit('cloudimg-registry').replace('unit-cloudimg-registry', 'unit-registry'),
       ...(node === undefined ? [] : [`node=${node}`]),
       ...(lock === undefined ? [] : [`lock=${lock}`]),
       ...this.#operation(),
@@ -359,6 +396,7 @@ export class SimHost implements Host {
       if (enabled !== undefined) enabled.enabled = true
       return yes(enabled !== undefined)
     }
+    if (program === 'systemctl' && first === 'restart') return this.#restart(false)
     if (program !== 'sh' || first !== '-c') throw new Error(`sim host "${this.name}" does not know ${argv.join(' ')}`)
     const unit = this.units.get(rest[0] ?? '')
     switch (third) {
@@ -394,8 +432,13 @@ export class SimHost implements Host {
         this.change('start')
         simStart(this.#world, this, 'start')
         return ok()
+      case 'rotate-certificates':
+        return this.#restart(true)
       case 'insist':
         return this.#k3s(rest.slice(5))
+      case 'drop-images':
+        this.files.delete('/var/lib/rancher/k3s/imported')
+        return ok()
       case 'launch':
         this.change(`launch ${second?.split('\n').slice(1).join(' ').trim()}`)
         return ok()
@@ -410,6 +453,13 @@ export class SimHost implements Host {
         return result
       }
     }
+  }
+
+  #restart(rotates: boolean): ExecResult {
+    this.change(rotates ? 'rotate' : 'restart')
+    if (rotates) this.files.delete(certificatePath)
+    simRestart(this.#world, this)
+    return ok()
   }
 
   #mirror(op: string, kind: string, line: string): ExecResult {

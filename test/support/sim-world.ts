@@ -1,5 +1,6 @@
 import { SimClock } from './sim-clock.ts'
 import type { SimCluster } from './sim-cluster.ts'
+import type { SimRegistry } from './sim-registry.ts'
 import { SimHost } from './sim-host.ts'
 
 /** What a killed cloudimg sees of the world from then on: nothing. */
@@ -9,13 +10,16 @@ export class Killed extends Error {}
 export class SimWorld {
   readonly clock = new SimClock()
   readonly hosts = new Map<string, SimHost>()
-  readonly images: readonly string[]
+  /** What every node has, by name. */
+  readonly images: string[]
   /** Undefined before there is one, and after the last of its servers was wiped. */
   cluster: SimCluster | undefined
   /** Every state of a cluster that some disk may have, by generation. */
   readonly generations = new Map<string, SimCluster>()
   /** Datastores that no host of this world has, by their URL. */
   readonly outside = new Map<string, SimCluster>()
+  /** The registry of a URL; undefined where nobody answers. */
+  registry: SimRegistry | undefined
   calls = 0
   /** The call that first changed a host. */
   firstChange: number | undefined
@@ -26,7 +30,7 @@ export class SimWorld {
   readonly #byNode = new Map<string, SimHost>()
 
   constructor(names: readonly string[], images: readonly string[]) {
-    this.images = images
+    this.images = [...images]
     for (const [index, name] of names.entries()) {
       const host = new SimHost(this, name, index)
       this.hosts.set(name, host)
@@ -43,6 +47,7 @@ export class SimWorld {
     world.cluster = [...world.generations.values(), ...world.outside.values()].find(
       cluster => cluster.generation === this.cluster?.generation,
     )
+    world.registry = this.registry?.clone()
     return world
   }
 
@@ -101,6 +106,7 @@ export class SimWorld {
       members: [...(cluster?.members ?? [])].sort(),
       datastore: cluster?.datastore,
       applied: cluster?.applied ?? [],
+      pushed: this.registry?.contents() ?? [],
     }
   }
 }

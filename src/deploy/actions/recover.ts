@@ -4,7 +4,7 @@ import { CloudimgError } from '../../core/error.ts'
 import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
 import type { Action } from '../action.ts'
 import { type Ends, realEnds } from '../ends.ts'
-import { type Everyone, findEveryone, oneOf, recordFrom, withoutUnreachable } from '../everyone.ts'
+import { type Everyone, everyone, oneOf, recordFrom, withoutUnreachable } from '../everyone.ts'
 import { newestUnfinished } from '../journal.ts'
 import { isRecovering, judgeLostQuorum } from '../judges/datastore.ts'
 import { type ReachOptions, stateHome } from '../options.ts'
@@ -57,7 +57,7 @@ export async function undoRecover(options: RecoverOptions, ctx: Context, ends: E
 
 async function requestOf(options: RecoverOptions, ends: Ends, ctx: Context): Promise<ActionRequest> {
   const { server, forceUnreachable = [], force = false, ...reach } = options
-  const { id, nodes, answering } = await everyoneFrom(server, reach, ends, ctx)
+  const { id, nodes, found } = await everyoneFrom(server, reach, ends, ctx)
   const named = oneOf(nodes, server)
   const { reached, lost } = withoutUnreachable(nodes, forceUnreachable)
   if (named.role !== 'server' || !reached.includes(named))
@@ -66,6 +66,7 @@ async function requestOf(options: RecoverOptions, ends: Ends, ctx: Context): Pro
     })
   const unfinished = await newestUnfinished(join(reach.stateHome ?? stateHome(), id))
   const underWay = isRecovering(unfinished?.lines.find(line => line.event === 'begin')?.command)
+  const answering = found?.nodes[0].address.name
   const work = { server: named.address.name, answering, forced: force, underWay, lost }
   return {
     ...reach,
@@ -77,5 +78,5 @@ async function requestOf(options: RecoverOptions, ends: Ends, ctx: Context): Pro
 /** Whether anybody answers counts, so all that the operator knows are asked, not the named server alone. */
 async function everyoneFrom(server: string, reach: ReachOptions, ends: Ends, ctx: Context): Promise<Everyone> {
   const record = await recordFrom(server, reach, ends, ctx)
-  return await findEveryone(record === undefined ? { server } : { cluster: record.id }, reach, ends, ctx)
+  return await everyone(record === undefined ? { server } : { cluster: record.id }, reach, ends, ctx)
 }

@@ -3,7 +3,7 @@ import { type ActionResult, performAction, planAction, type PlanResult } from '.
 import type { Action } from '../action.ts'
 import type { ClusterChoice } from '../discover.ts'
 import { type Ends, realEnds } from '../ends.ts'
-import { findEveryone } from '../everyone.ts'
+import { everyone } from '../everyone.ts'
 import { judgeOutsideData } from '../judges/datastore.ts'
 import { judgeVolumesOfAll } from '../judges/volumes.ts'
 import type { ReachOptions } from '../options.ts'
@@ -31,5 +31,6 @@ export async function resetCluster(options: ResetOptions, ctx: Context, ends: En
 }
 
 async function requestOf({ choice, ...reach }: ResetOptions, ends: Ends, ctx: Context): Promise<ActionRequest> {
-  return { ...reach, inventory: (await findEveryone(choice, reach, ends, ctx)).nodes }
+  const { nodes } = await everyone(choice, reach, ends, ctx)
+  return { ...reach, inventory: nodes }
 }

@@ -5,7 +5,7 @@ import { type ActionResult, performAction, planAction, type PlanResult } from '.
 import type { Action } from '../action.ts'
 import type { ClusterChoice } from '../discover.ts'
 import { type Ends, realEnds } from '../ends.ts'
-import { findEveryone, withoutUnreachable } from '../everyone.ts'
+import { everyone, withoutUnreachable } from '../everyone.ts'
 import { judgeOwnDatastore, judgeSnapshot } from '../judges/datastore.ts'
 import { type KeptSnapshot, listKeptSnapshots, openKeptSnapshot } from '../kept-snapshots.ts'
 import { type ReachOptions, stateHome } from '../options.ts'
@@ -72,11 +72,11 @@ async function requestOf(
   ends: Ends,
   ctx: Context,
 ): Promise<ActionRequest> {
-  const everyone = await findEveryone(choice, reach, ends, ctx)
-  const kept = await findKept(asked, join(reach.stateHome ?? stateHome(), everyone.id))
+  const all = await everyone(choice, reach, ends, ctx)
+  const kept = await findKept(asked, join(reach.stateHome ?? stateHome(), all.id))
   const { digest, size, isZip, token, file } = await openKeptSnapshot(kept)
   const { id, cluster, node, takenAt, datastore, version } = kept
-  const { reached, lost } = withoutUnreachable(everyone.nodes, forceUnreachable)
+  const { reached, lost } = withoutUnreachable(all.nodes, forceUnreachable)
   const snapshot = { datastore, version, digest, size, isZip }
   return {
     ...reach,

@@ -1,37 +1,54 @@
 import { randomBytes } from 'node:crypto'
-import type { HoleSource, PlannedNode, Runtime } from '../runtime.ts'
+import type { Cluster, HoleSource, KeptHole, PlannedNode, Runtime } from '../runtime.ts'
 import { applySteps, chartSteps, launchSteps } from './apply.ts'
 import { readCertificates } from './certificates.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { findSecret, type Secret } from './config.ts'
-import { imageSteps } from './images.ts'
+import { healSteps, imageSteps } from './images.ts'
 import { readImages, readKubeconfig, readNodes } from './observe.ts'
 import { markSteps } from './mark.ts'
 import { k3sPaths } from './paths.ts'
 import { inheritedFrom } from './standing.ts'
+import { findPassword, readRegistries } from './registries.ts'
+import { registryPaths } from './registry-paths.ts'
+import { managedHoles } from './registry-secrets.ts'
 import { judgeK3s } from './requirements.ts'
 import { redirectSteps } from './redirect.ts'
 import { forgetSteps, removeSteps } from './remove.ts'
 import { concludeSteps, haltSteps, rejoinSteps, tidySteps, welcomeSteps } from './rejoin.ts'
 import { bringSteps, restoreSteps, reviveSteps } from './restore.ts'
 import { readServerSnapshots, snapshotSteps } from './snapshot.ts'
+import { serveSteps } from './serve-images.ts'
+import { renewalOf, renewSteps } from './renew.ts'
 import { initSteps, installSteps, joinSteps, resetSteps } from './steps.ts'
+import { k3sSupport } from './support.ts'
 import { upgradeSteps } from './upgrade.ts'
 
 /** k3s: one file, embedded datastore, installed by upstream's own script (facts/k3s.md). */
 export const k3s: Runtime = {
   name: 'k3s',
+  support: () => k3sSupport,
   requirements: judgeK3s,
   inherited: inheritedFrom,
-  holes: (server, given = {}) => [
+  registry: ({ k3s }) => readRegistries(k3s.registries),
+  holes: (server, cluster, given = {}) => [
     tokenOf(server, given.token),
     secretOf(server, 'agent-token', randomToken),
-    secretOf(server, 'datastore-endpoint', () => given['datastore-endpoint'] ?? refuseEndpoint(server)),
+    secretOf(
+      server,
+      'datastore-endpoint',
+      () => given['datastore-endpoint'] ?? refuseValue(server, 'datastore-endpoint'),
+    ),
+    ...registryHoles(server, cluster, given),
   ],
   install: installSteps,
+  serveImages: serveSteps,
   init: initSteps,
   join: joinSteps,
+  renewal: renewalOf,
+  renew: renewSteps,
   importImages: imageSteps,
+  healImages: healSteps,
   upgrade: upgradeSteps,
   remove: removeSteps,
   forget: forgetSteps,
@@ -58,22 +75,39 @@ export const k3s: Runtime = {
 }
 
 /** A server's config is where secrets live; the operator keeps none. */
-function secretOf(server: PlannedNode, key: Secret, make: () => string): HoleSource {
+function secretOf(server: PlannedNode, key: Secret, make: () => string): KeptHole {
   return { hole: key, host: server.host, path: k3sPaths.config, find: text => findSecret(text, key), make }
 }
 
 /** Of a snapshot's token, which is in the long form, the password alone: the first server takes no other (facts/k3s.md §7.2). */
-function tokenOf(server: PlannedNode, brought: string | undefined): HoleSource {
+function tokenOf(server: PlannedNode, brought: string | undefined): KeptHole {
   const source = secretOf(server, 'token', randomToken)
   if (brought === undefined) return source
   const password = brought.trim().replace(/^K10[0-9a-f]{64}::(?:[^:]*:)?/, '')
   return { ...source, find: () => password, make: () => password }
 }
 
-function randomToken(): string {
-  return randomBytes(32).toString('hex')
+function registryHoles(
+  server: PlannedNode,
+  cluster: Cluster,
+  given: Readonly<Record<string, string>>,
+): readonly HoleSource[] {
+  const { host } = server
+  const { mode } = cluster.registry
+  if (mode === 'managed') return managedHoles(server, cluster)
+  if (mode !== 'url') return []
+  const { authority, registries } = registryPaths
+  const brought = (hole: string) => (): string => given[hole] ?? refuseValue(server, hole)
+  return [
+    { hole: 'registry-password', host, path: registries, find: findPassword, make: brought('registry-password') },
+    { hole: 'registry-ca', host, path: authority, find: text => text, make: brought('registry-ca') },
+  ]
 }
 
-function refuseEndpoint(server: PlannedNode): never {
-  throw new CloudimgError('BUG', `configuring "${server.host}": nobody told the datastore's endpoint`)
+function refuseValue(server: PlannedNode, what: string): never {
+  throw new CloudimgError('BUG', `configuring "${server.host}": nobody told the ${what}`)
+}
+
+function randomToken(): string {
+  return randomBytes(32).toString('hex')
 }

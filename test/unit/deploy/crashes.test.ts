@@ -2,7 +2,9 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, tru
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { renewCertificates } from '../../../src/deploy/actions/certificates.ts'
 import { deleteHosts, undoDelete } from '../../../src/deploy/actions/delete.ts'
+import { importImages } from '../../../src/deploy/actions/import.ts'
 import { joinHosts, undoJoin } from '../../../src/deploy/actions/join.ts'
 import { recoverCluster, undoRecover } from '../../../src/deploy/actions/recover.ts'
 import { replaceHost, undoReplace } from '../../../src/deploy/actions/replace.ts'
@@ -12,9 +14,12 @@ import { runCluster, undoRun } from '../../../src/deploy/actions/run.ts'
 import { listSnapshots, saveSnapshot, undoSnapshot } from '../../../src/deploy/actions/snapshot.ts'
 import { undoUpgrade, upgradeCluster } from '../../../src/deploy/actions/upgrade.ts'
 import { isCloudimgError } from '../../../src/core/error.ts'
-import type { ReachOptions } from '../../../src/deploy/options.ts'
+import type { ReachOptions, RegistryChoice } from '../../../src/deploy/options.ts'
 import { sampleClusterImage, sampleImages } from '../../support/sample-cluster-image.ts'
+import { sampleServedImage, servedNames } from '../../support/sample-served-image.ts'
+import { setCertificateDays } from '../../support/sim-care.ts'
 import { simEnds } from '../../support/sim-operator.ts'
+import { SimRegistry } from '../../support/sim-registry.ts'
 import { SimWorld } from '../../support/sim-world.ts'
 import { sample } from '../../support/soak.ts'
 import { testContext } from '../../support/test-context.ts'
@@ -62,8 +67,35 @@ const restoring = async (reach: ReachOptions) => {
   return { choice: {}, snapshot: kept[0]!.id, ...reach }
 }
 const recovering = { server: '10.0.0.2', forceUnreachable: ['10.0.0.1', 'node3', '10.0.0.4'] }
+const served = sampleServedImage()
+const servedHosts = { servers: names.slice(0, 2), agents: names.slice(3, 4) }
+const serving = (registry: RegistryChoice) => ({
+  image: served,
+  hosts: servedHosts,
+  cluster: { registry },
+  wishes: { allowEven: true, ...(registry.mode === 'url' ? { registryPush: true } : {}) },
+})
+const managed = serving({ mode: 'managed' })
+const byUrl = serving({ mode: 'url', url: 'https://hub.example' })
 
 const stories: readonly Story[] = [
+  {
+    name: 'run with a managed registry',
+    act: (world, reach) => runCluster({ ...managed, ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoRun({ ...managed, ...reach }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'run with the registry of a URL',
+    given: world => Promise.resolve(void (world.registry = new SimRegistry())),
+    act: (world, reach) => runCluster({ ...byUrl, ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoRun({ ...byUrl, ...reach }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'delete with a managed registry',
+    given: (world, reach) => runCluster({ ...managed, hosts, wishes: {}, ...reach }, ctx(), simEnds(world)),
+    act: (world, reach) => deleteHosts({ choice, hosts: ['10.0.0.1'], ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoDelete({ choice, hosts: ['10.0.0.1'], ...reach }, ctx(), simEnds(world)),
+  },
   {
     name: 'run',
     act: cluster,
@@ -126,6 +158,30 @@ const stories: readonly Story[] = [
     undo: (world, reach) => undoRecover({ ...recovering, ...reach }, ctx(), simEnds(world)),
   },
   {
+    name: 'renew',
+    given: async (world, reach) => {
+      await cluster(world, reach)
+      for (const host of world.hosts.values()) if (host.units.size > 0) setCertificateDays(host, 80)
+    },
+    act: (world, reach) => renewCertificates({ choice, ...reach }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'renew --rotate',
+    given: async (world, reach) => {
+      await cluster(world, reach)
+      for (const host of world.hosts.values()) if (host.units.size > 0) setCertificateDays(host, 300)
+    },
+    act: (world, reach) => renewCertificates({ choice, ...reach, wishes: { rotate: true } }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'import',
+    given: async (world, reach) => {
+      await cluster(world, reach)
+      for (const host of world.hosts.values()) if (host.units.size > 0) host.lost.add(sampleImages[1]!)
+    },
+    act: (world, reach) => importImages({ choice, ...reach }, ctx(), simEnds(world)),
+  },
+  {
     name: 'reset',
     given: cluster,
     act: (world, reach) => resetCluster({ choice: {}, ...reach }, ctx(), simEnds(world)),
@@ -141,8 +197,8 @@ function reachOf(directory: string): ReachOptions {
 
 describe.each(stories)('a crash in $name', { timeout: 1_800_000 }, story => {
   it('is finished by the same command, and undone before the point of no return', async () => {
-    const given = new SimWorld(names, sampleImages)
     rmSync(join(home, 'given'), { recursive: true, force: true })
+    const given = new SimWorld(names, [...sampleImages, ...servedNames])
     await story.given?.(given, reachOf('given'))
     const before = given.state()
     const reference = given.clone()
@@ -216,6 +272,11 @@ function tidy(torn: boolean): void {
   }
 }
 
+/** Images that were pushed to a registry stay there. */
+function ofHosts(state: unknown): unknown {
+  return { ...(state as object), pushed: [] }
+}
+
 /** False where a step was begun that nothing takes back, or nothing was begun. */
 async function isUndone(
   undo: NonNullable<Story['undo']>,
@@ -228,7 +289,7 @@ async function isUndone(
     () => undefined,
     (error: unknown) => error,
   )
-  const found = refused === undefined ? world.state() : isCloudimgError(refused) ? refused.code : refused
-  expect([before, 'REFUSED'], `undo: ${what}`).toContainEqual(found)
+  const found = refused === undefined ? ofHosts(world.state()) : isCloudimgError(refused) ? refused.code : refused
+  expect([ofHosts(before), 'REFUSED'], `undo: ${what}`).toContainEqual(found)
   return refused === undefined
 }
