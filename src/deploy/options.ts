@@ -60,6 +60,8 @@ export interface Wishes {
   readonly drain?: boolean
   /** Ids of findings that shall not refuse: errors become warnings. Only those of `ignorableFindings` do. */
   readonly ignore?: readonly string[]
+  /** Hosts pass on to each other what they have. */
+  readonly fanOut?: boolean
   /** Agents that may be upgraded at once; 1 unless told. */
   readonly maxUnavailable?: number
 }

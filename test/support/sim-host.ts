@@ -6,16 +6,18 @@ import { type Digest, digestOf, hexOf } from '../../src/core/digest.ts'
 import { CloudimgError } from '../../src/core/error.ts'
 import type { FileState, Host, UploadFile } from '../../src/host/host.ts'
 import type { ExecResult } from '../../src/host/shell.ts'
-import { readTar } from '../../src/io/tar.ts'
+import { temporaryOf } from '../../src/host/upload.ts'
 import { simKubectl } from './sim-cluster.ts'
+import { endFanout, type PeerFault, simFanout } from './sim-fanout.ts'
 import { option, report, simVerb } from './sim-installer.ts'
+import { operator } from './sim-network.ts'
 import type { SimWorld } from './sim-world.ts'
 
 export const configPath = '/etc/rancher/k3s/config.yaml'
 
 const journals = '/var/lib/cloudimg/journal'
 
-interface SimFile {
+export interface SimFile {
   readonly content: Buffer
   readonly mode: number
 }
@@ -32,6 +34,13 @@ export function digestOfBuffer(content: Buffer): Digest {
   const digest = digests.get(content) ?? digestOf(content)
   digests.set(content, digest)
   return digest
+}
+
+const sizes = new WeakMap<Buffer, number>()
+
+/** Contents of large files stand for many more bytes. */
+export function sizeOfBuffer(content: Buffer): number {
+  return sizes.get(content) ?? content.length
 }
 
 const ok = (stdout = ''): ExecResult => ({ code: 0, stdout, stderr: '' })
@@ -61,11 +70,21 @@ export class SimHost implements Host {
   drift: readonly string[] = []
   /** Further lines of facts; a later line of the same key does not overrule. */
   extraFacts: readonly string[] = []
+  /** As facts name them: what files are fetched with, and served with. */
+  http: { readonly clients: readonly string[]; readonly servers: readonly string[] } = { clients: [], servers: [] }
+  machine = 'x86_64'
+  peerFault: PeerFault | undefined
+  /** How often it began to serve. */
+  opened = 0
+  /** Half-sent files: bytes that have come, by temporary name. */
+  readonly parts = new Map<string, number>()
+  /** The next upload breaks off after so many bytes, and so does the connection. */
+  cutUploadAfter: number | undefined
   /** Loses what is in memory at the next installer verb, as a power cut in the middle of it. */
   powerCutDuring: string | undefined
   readonly #world: SimWorld
   readonly #index: number
-  readonly #running = new Map<string, string>()
+  readonly #running = new Map<string, { readonly result: string; readonly endsAt: number }>()
 
   constructor(world: SimWorld, name: string, index: number) {
     this.#world = world
@@ -95,9 +114,20 @@ export class SimHost implements Host {
     for (const [path, target] of other.links) this.links.set(path, target)
     for (const [name, unit] of other.units) this.units.set(name, { ...unit })
     for (const [path, file] of other.pristine) this.pristine.set(path, file)
+    this.http = other.http
+    this.machine = other.machine
     this.defaultRoute = other.defaultRoute
     this.isBroken = other.isBroken
     this.isOff = other.isOff
+  }
+
+  /** What is in memory is gone, what is on the disk comes back after a while. */
+  reboot(seconds: number): void {
+    this.isOff = true
+    for (const path of this.files.keys()) if (path.startsWith('/run/')) this.files.delete(path)
+    this.#running.clear()
+    endFanout(this)
+    this.#world.clock.at(this.#world.clock.now() + seconds * 1000, () => (this.isOff = false))
   }
 
   /** Another disk, the same name and address. */
@@ -131,19 +161,31 @@ export class SimHost implements Host {
     this.changes.push(what)
   }
 
-  async #reach<T>(work: () => T): Promise<T> {
-    return await this.#world.effect(() => {
-      if (this.isOff) throw new CloudimgError('HOST_UNREACHABLE', `reaching "${this.name}": it is off`)
-      return work()
+  async #reach<T>(bytes: number, work: () => T | Promise<T>): Promise<T> {
+    return await this.#world.effect(async () => {
+      await this.#world.network?.ask(operator, bytes)
+      this.#world.trouble(this)
+      if (this.isOff)
+        throw new CloudimgError('HOST_UNREACHABLE', `reaching "${this.name}": it is off`, { data: { retryable: true } })
+      return await work()
     })
   }
 
   async look(argv: readonly string[]): Promise<ExecResult> {
-    return await this.#reach(() => this.#look(argv))
+    return await this.#reach(sizeOf(argv), async () => {
+      if (argv[3] === 'installer-wait') await this.#untilEnded(argv[4]!, Number(argv[7]))
+      return this.#look(argv)
+    })
+  }
+
+  async #untilEnded(unit: string, seconds: number): Promise<void> {
+    const { clock } = this.#world
+    const left = (this.#running.get(unit)?.endsAt ?? 0) - clock.now()
+    if (left > 0) await clock.sleep(Math.min(left, seconds * 1000))
   }
 
   async stat(paths: readonly string[]): Promise<readonly (FileState | undefined)[]> {
-    return await this.#reach(() =>
+    return await this.#reach(sizeOf(paths), () =>
       paths.map(path => {
         const file = this.files.get(path)
         return file && { size: file.content.length, mode: file.mode, digest: digestOfBuffer(file.content) }
@@ -152,15 +194,17 @@ export class SimHost implements Host {
   }
 
   async read(path: string): Promise<string | undefined> {
-    return await this.#reach(() => this.text(path))
+    return await this.#reach(path.length, () => this.text(path))
   }
 
   async exec(
     argv: readonly string[],
     options: { readonly input?: string; readonly check?: boolean },
   ): Promise<ExecResult> {
-    return await this.#reach(() => {
-      const result = this.#exec(argv, options.input ?? '')
+    const input = options.input ?? ''
+    return await this.#reach(sizeOf(argv) + input.length, async () => {
+      const fanout = argv[1] === '-c' ? simFanout(this.#world, this, argv[3] ?? '', argv.slice(4), input) : undefined
+      const result = (await fanout) ?? this.#exec(argv, input)
       if (result.code === 0 || options.check === false) return result
       throw new CloudimgError(
         'COMMAND_FAILED',
@@ -170,29 +214,47 @@ export class SimHost implements Host {
   }
 
   async upload(file: UploadFile, ctx: Context): Promise<'sent' | 'unchanged'> {
-    const content = await buffer(await file.open(0, ctx))
-    return await this.#reach(() => {
+    return await this.#reach(1000, async () => {
       const there = this.files.get(file.to)
       if (there !== undefined && digestOfBuffer(there.content) === file.digest) return 'unchanged'
+      await this.#receive(file)
       this.change(`upload ${file.to}`)
-      digests.set(content, file.digest)
-      this.write(file.to, content, file.mode)
+      this.files.set(file.to, { content: await this.#contentOf(file, ctx), mode: file.mode })
       return 'sent'
     })
   }
 
+  async #receive(file: UploadFile): Promise<void> {
+    const part = temporaryOf(file)
+    const have = this.parts.get(part) ?? 0
+    const cut = this.cutUploadAfter
+    this.cutUploadAfter = undefined
+    const bytes = Math.min(file.size - have, cut ?? Infinity)
+    await this.#world.network?.transfer(operator, this.name, bytes)
+    this.parts.set(part, have + bytes)
+    if (cut !== undefined) throw new CloudimgError('HOST_UNREACHABLE', `reaching "${this.name}": the line is cut`)
+    this.parts.delete(part)
+  }
+
+  /** The same bytes for all hosts: thousands of them have room in memory. */
+  async #contentOf(file: UploadFile, ctx: Context): Promise<Buffer> {
+    const { contents } = this.#world
+    const content = contents.get(file.digest) ?? (await buffer(await file.open(0, ctx)))
+    contents.set(file.digest, content)
+    digests.set(content, file.digest)
+    sizes.set(content, file.size)
+    return content
+  }
+
   async unpack(directory: string, tar: Readable): Promise<void> {
-    const entries: [string, SimFile][] = []
-    for await (const entry of readTar(tar, 'the stream')) {
-      if (entry.type !== 'file') continue
-      const chunks: Buffer[] = []
-      for await (const chunk of entry.content()) chunks.push(Buffer.from(chunk))
-      entries.push([join(directory, entry.path), { content: Buffer.concat(chunks), mode: entry.mode }])
-    }
-    await this.#reach(() => {
-      this.change(`unpack ${directory}`)
-      for (const [path, file] of entries) this.files.set(path, file)
-    })
+    const entries = await this.#world.readTar(tar)
+    const bytes = entries.reduce((sum, [, file]) => sum + file.content.length + 512, 1024)
+    await this.#reach(bytes, () => this.place(directory, entries))
+  }
+
+  place(directory: string, entries: readonly (readonly [string, SimFile])[]): void {
+    this.change(`unpack ${directory}`)
+    for (const [path, file] of entries) this.files.set(join(directory, path), file)
   }
 
   close(): Promise<void> {
@@ -236,8 +298,9 @@ export class SimHost implements Host {
       case 'default-route':
         return yes(this.defaultRoute && this.units.has('cloudimg-default-route'))
       case 'installer-wait': {
-        const result = this.#running.get(args[0]!)
-        return result === undefined ? ok('gone 0\n') : ok(`ended 0\n${result}\n`)
+        const running = this.#running.get(args[0]!)
+        if (running === undefined) return ok('gone 0\n')
+        return ok(running.endsAt > this.#world.clock.now() ? 'running 0\n' : `ended 0\n${running.result}\n`)
       }
       case 'unit-held':
         return yes(unit?.enabled !== true)
@@ -294,7 +357,7 @@ export class SimHost implements Host {
     const staged = [...this.files.keys()].filter(path => path.endsWith('.staged'))
     return [
       'system=Linux',
-      'machine=x86_64',
+      `machine=${this.machine}`,
       'kernel=6.1.0',
       `hostname=Node${this.#index + 1}`,
       `machine-id=m${this.#index}`,
@@ -308,6 +371,8 @@ export class SimHost implements Host {
       `address=eth0 ${this.address}/24`,
       ...(this.defaultRoute ? ['route=default via 10.0.0.254 dev eth0'] : []),
       ...disks,
+      ...this.http.clients.map(name => `http-client=${name}`),
+      ...this.http.servers.map(name => `http-server=${name}`),
       unit('k3s'),
       unit('k3s-agent'),
       ...(config === undefined
@@ -340,7 +405,6 @@ export class SimHost implements Host {
 
   #exec(argv: readonly string[], input: string): ExecResult {
     const [program, first, second, third, ...rest] = argv
-    if (program === 'sh' && first === '-s') return this.#lock(third!, argv)
     if (program === 'rm') return this.#remove(argv.slice(argv.indexOf('--') < 0 ? 2 : argv.indexOf('--') + 1))
     if (program === 'env') return this.#k3s(argv.slice(5))
     if (program !== 'sh' || first !== '-c') throw new Error(`sim host "${this.name}" does not know ${argv.join(' ')}`)
@@ -352,6 +416,8 @@ export class SimHost implements Host {
         return ok()
       case 'copy-files':
         return this.#copy(input)
+      case 'lock-verb':
+        return this.#lock(rest[1]!, argv)
       case 'installer-start':
         return this.#installer(rest[0]!, rest.slice(4))
       case 'hold-unit':
@@ -432,9 +498,15 @@ export class SimHost implements Host {
       return ok('started\n')
     }
     this.change(`${verb} ${option(args, 'rootfs')}`)
-    this.#running.set(unit, simVerb(this.#world, this, verb, args))
+    const { clock, verbSeconds } = this.#world
+    const endsAt = clock.now() + (verbSeconds[verb] ?? 0) * 1000
+    this.#running.set(unit, { result: simVerb(this.#world, this, verb, args), endsAt })
     return ok('started\n')
   }
+}
+
+function sizeOf(words: readonly string[]): number {
+  return words.reduce((sum, word) => sum + word.length + 1, 100)
 }
 
 export function tokenOf(config: string, key: string): string | undefined {

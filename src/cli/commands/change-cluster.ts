@@ -88,12 +88,13 @@ export interface UpgradeFlags extends ReachFlags, ActionFlags, ChoiceFlags {
   readonly drain?: boolean
   readonly maxUnavailable?: number
   readonly allowStandIn?: boolean
+  readonly fanout?: boolean
   readonly pull?: boolean
 }
 
 /** `cloudimg upgrade REF`: every node runs the new image. */
 export async function upgrade(session: Session, reference: string, flags: UpgradeFlags): Promise<number> {
-  const { drain, maxUnavailable, allowStandIn } = flags
+  const { drain, maxUnavailable, allowStandIn, fanout } = flags
   const options: UpgradeRequest = {
     image: await imageOf(session, reference, flags),
     choice: choiceOf(flags),
@@ -102,6 +103,7 @@ export async function upgrade(session: Session, reference: string, flags: Upgrad
       ...(drain === true ? { drain } : {}),
       ...(maxUnavailable === undefined ? {} : { maxUnavailable }),
       ...(allowStandIn === true ? { allowStandIn } : {}),
+      ...(fanout === true ? { fanOut: true } : {}),
     },
     ...(await reachOf(session, flags)),
   }

@@ -24,6 +24,7 @@ export interface NodeFlags extends ReachFlags, ActionFlags {
   readonly allowEven?: boolean
   readonly convertDatastore?: boolean
   readonly allowStandIn?: boolean
+  readonly fanout?: boolean
   readonly pull?: boolean
 }
 
@@ -52,7 +53,7 @@ export async function imageOf(session: Session, reference: string, { pull = fals
 }
 
 export async function nodeOptions(session: Session, flags: NodeFlags): Promise<Omit<RunOptions, 'image' | 'hosts'>> {
-  const { allowEven, convertDatastore, allowStandIn } = flags
+  const { allowEven, convertDatastore, allowStandIn, fanout } = flags
   const ignore = listOf(flags.ignore).map(knownIgnorable)
   return {
     ...(await reachOf(session, flags)),
@@ -62,6 +63,7 @@ export async function nodeOptions(session: Session, flags: NodeFlags): Promise<O
       ...(allowEven === true ? { allowEven } : {}),
       ...(convertDatastore === true ? { convertDatastore } : {}),
       ...(allowStandIn === true ? { allowStandIn } : {}),
+      ...(fanout === true ? { fanOut: true } : {}),
       ...(ignore.length === 0 ? {} : { ignore }),
     },
   }
