@@ -150,7 +150,7 @@ export class SimHost implements Host {
   }
 
   write(path: string, content: string | Buffer, mode = 0o600): void {
-    this.files.set(path, { content: Buffer.from(content), mode })
+    this.files.set(path, { content: typeof content === 'string' ? Buffer.from(content) : content, mode })
   }
 
   text(path: string): string | undefined {
@@ -452,7 +452,8 @@ export class SimHost implements Host {
 
   #mirror(op: string, kind: string, line: string): ExecResult {
     const path = `${journals}/${op}.operator.jsonl`
-    if (kind === 'begin' || this.files.has(path)) this.write(path, `${this.text(path) ?? ''}${line}`)
+    if (kind === 'begin' || this.files.has(path))
+      this.write(path, Buffer.concat([this.files.get(path)?.content ?? Buffer.alloc(0), Buffer.from(line)]))
     return ok()
   }
 

@@ -6,7 +6,7 @@ import { Gate } from '../../core/gate.ts'
 import type { Host, UploadFile } from '../../host/host.ts'
 import { onHosts } from '../on-hosts.ts'
 import type { SituatedNode } from '../situation.ts'
-import { type Clock, within } from '../waiting.ts'
+import { after, type Clock, within } from '../waiting.ts'
 import { closeEndpoint, type Endpoint, openEndpoint, share } from './endpoint.ts'
 import { fetchFile } from './fetch-file.ts'
 import { type Grant, Swarm } from './swarm.ts'
@@ -103,17 +103,12 @@ export class FanOut {
   }
 
   async #ask(file: UploadFile, receiver: string, avoid: ReadonlySet<string>, ctx: Context): Promise<Grant> {
-    const got = new AbortController()
-    const { clock } = this.#options
-    const insisting = clock.sleep(patienceMs(file.size), got.signal).then(
-      () => this.#swarm.insist(file.digest, receiver),
-      () => undefined,
-    )
+    const insist = (): void => this.#swarm.insist(file.digest, receiver)
+    const letGo = after(patienceMs(file.size), this.#options.clock, insist)
     try {
       return await this.#swarm.ask(file.digest, receiver, avoid, ctx.signal)
     } finally {
-      got.abort()
-      await insisting
+      await letGo()
     }
   }
 
@@ -142,11 +137,8 @@ export class FanOut {
     const { clock } = this.#options
     const begun = clock.now()
     const fastest = this.#fastest.get(file.digest)
-    const done = new AbortController()
-    const late = clock.sleep(fastest === undefined ? patienceMs(file.size) : fastest * 2 + 1000, done.signal).then(
-      () => this.#swarm.overdue(grant),
-      () => undefined,
-    )
+    const late = fastest === undefined ? patienceMs(file.size) : fastest * 2 + 1000
+    const letGo = after(late, clock, () => this.#swarm.overdue(grant))
     try {
       const result = await work()
       this.#fastest.set(file.digest, Math.min(fastest ?? Infinity, clock.now() - begun))
@@ -158,8 +150,7 @@ export class FanOut {
       this.#swarm.end(grant, isCloudimgError(error, 'DIGEST_MISMATCH') ? 'lied' : 'failed')
       throw error
     } finally {
-      done.abort()
-      await late
+      await letGo()
     }
   }
 

@@ -42,6 +42,8 @@ const mostFutile = 3
 export class Swarm {
   readonly #servers: ReadonlySet<string>
   readonly #peers = new Map<string, Peer>()
+  /** Names of peers by what they have. */
+  readonly #holders = new Map<Digest, Set<string>>()
   readonly #lost = new Set<string>()
   readonly #waiting = new Map<Digest, Set<Waiter>>()
   /** What the operator is sending. */
@@ -59,6 +61,7 @@ export class Swarm {
     const peer = this.#peers.get(host) ?? { name: host, files: new Set(), giving: new Map(), failedFor: new Set() }
     peer.files.add(digest)
     this.#peers.set(host, peer)
+    this.#holders.set(digest, (this.#holders.get(digest) ?? new Set()).add(host))
     this.#offer(peer)
   }
 
@@ -66,6 +69,7 @@ export class Swarm {
   lose(host: string): void {
     this.#lost.add(host)
     this.#peers.delete(host)
+    for (const holders of this.#holders.values()) holders.delete(host)
     for (const digest of this.#waiting.keys()) this.#seed(digest)
   }
 
@@ -88,8 +92,8 @@ export class Swarm {
       const waiter = { receiver, avoid, canServe, isPatient: !canServe, enter }
       signal.addEventListener('abort', leave, { once: true })
       queue.add(waiter)
-      for (const peer of this.#peers.values())
-        if (peer.files.has(digest) && this.#offer(peer) && !queue.has(waiter)) return
+      for (const name of this.#holders.get(digest) ?? [])
+        if (this.#offer(this.#peers.get(name)!) && !queue.has(waiter)) return
       this.#seed(digest)
     })
   }
@@ -145,9 +149,9 @@ export class Swarm {
 
   /** Where nobody has the file whom a waiting host could ask, the operator sends it: to one host, to a second if that takes too long. */
   #seed(digest: Digest): void {
-    const queue = [...(this.#waiting.get(digest) ?? [])]
-    for (const waiter of [...queue.filter(entry => entry.canServe), ...queue.filter(entry => !entry.canServe)])
-      if (this.#maySeed(digest, waiter)) {
+    for (const canServe of [true, false])
+      for (const waiter of this.#waiting.get(digest) ?? []) {
+        if (waiter.canServe !== canServe || !this.#maySeed(digest, waiter)) continue
         const grant = { digest, receiver: waiter.receiver, peer: undefined }
         this.#seeds.set(grant, 'in time')
         waiter.enter(grant)
@@ -157,7 +161,8 @@ export class Swarm {
   #maySeed(digest: Digest, { avoid, isPatient }: Waiter): boolean {
     if (!this.#hasServed && this.#lost.size >= mostFutile) return true
     if (isPatient) return false
-    for (const peer of this.#peers.values()) if (peer.files.has(digest) && !avoid.has(peer.name)) return false
+    const holders = this.#holders.get(digest) ?? new Set()
+    if (holders.size > avoid.size || [...holders].some(name => !avoid.has(name))) return false
     const seeds = [...this.#seeds].filter(([grant]) => grant.digest === digest)
     return seeds.length < 2 && seeds.every(([, state]) => state === 'overdue')
   }

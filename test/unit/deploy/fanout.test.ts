@@ -4,19 +4,15 @@ import type { Event } from '../../../src/core/context.ts'
 import { planCluster, runCluster } from '../../../src/deploy/actions/run.ts'
 import type { DeployImage } from '../../../src/deploy/deploy-image.ts'
 import type { RunOptions } from '../../../src/deploy/options.ts'
+import { realBundle, realSizedImage } from '../../support/real-sized-image.ts'
 import { sampleClusterImage, sampleImages } from '../../support/sample-cluster-image.ts'
 import { gigabit, operator as sender, SimNetwork } from '../../support/sim-network.ts'
 import { makeSimOperator, type SimOperator } from '../../support/sim-operator.ts'
 import { SimWorld } from '../../support/sim-world.ts'
 import { testContext } from '../../support/test-context.ts'
 
-/** A k3s release as it is: sizes of v1.31. */
-export const realSizes = { 'bin/k3s': 70 * MiB, 'images/k3s-airgap-images-amd64.tar.zst': 300 * MiB }
-const bundle = 370 * MiB
-const image = sampleClusterImage({
-  sizes: realSizes,
-  files: { 'scripts/cloudimg-node': `#!/bin/sh\n${'# the installer\n'.repeat(5500)}` },
-})
+const bundle = realBundle
+const image = realSizedImage()
 
 let world: SimWorld
 let operator: SimOperator
