@@ -5,7 +5,7 @@ import { digestOfBuffer, type SimHost, sizeOfBuffer } from './sim-host.ts'
 import type { SimWorld } from './sim-world.ts'
 import { hexOf } from '../../src/core/digest.ts'
 
-const directory = '/var/lib/cloudimg/fanout'
+const directory = '/run/cloudimg-fanout'
 const unit = 'cloudimg-fanout'
 const no = (code: number, stderr: string): ExecResult => ({ code, stdout: '', stderr })
 const ok: ExecResult = { code: 0, stdout: '', stderr: '' }

@@ -15,12 +15,14 @@ export interface EndpointWish {
   /** The host's own, in the cluster: nowhere else it listens. */
   readonly address: string
   readonly server: HttpServer
+  /** It ends by itself after that; half an hour unless told. */
+  readonly lifetimeSeconds?: number
 }
 
 /** Nobody serves longer than this, whatever became of the operator. */
-const lifetimeSeconds = 1800
+const longestSeconds = 1800
 
-export const fanoutDirectory = '/var/lib/cloudimg/fanout'
+const directory = '/run/cloudimg-fanout'
 const unit = 'cloudimg-fanout'
 
 // Above the ports that Linux gives to outgoing connections, and above node ports.
@@ -39,30 +41,31 @@ Server((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
 `
 
 // stdin: the path. $1 unit, $2 directory, $3 port, $4 lifetime; then the server's command. It runs as root without any of root's
-// rights, in a view of the machine that has programs and this directory, nothing else, and is gone with all it served when it ends.
+// rights, in a view of the machine that has programs and rootfs, nothing else. Its directory is in memory, and systemd's to remove.
 const openScript = `set -e; umask 077; unit=$1 dir=$2 port=$3 life=$4; shift 4
 IFS= read -r path
 systemctl stop "$unit.service" 2>/dev/null || :
-systemctl reset-failed "$unit.service" 2>/dev/null || :
-rm -rf -- "$dir"; mkdir -p "$dir/$path"
-fail() { journalctl -u "$unit" -n 3 --no-pager -o cat >&2 2>/dev/null || :; systemctl reset-failed "$unit.service" 2>/dev/null || :; rm -rf -- "$dir"; exit 1; }
-systemd-run --quiet --unit="$unit" --property=RuntimeMaxSec="$life" --property="ExecStopPost=+/bin/rm -rf -- $dir" \\
+fail() { journalctl -u "$unit" -n 3 --no-pager -o cat >&2 2>/dev/null || :; systemctl stop "$unit.service" 2>/dev/null || :; exit 1; }
+systemd-run --quiet --collect --unit="$unit" --property=RuntimeMaxSec="$life" \\
+  --property=RuntimeDirectory="\${dir##*/}" --property=RuntimeDirectoryMode=0700 \\
   --property=CapabilityBoundingSet= --property=NoNewPrivileges=yes --property=PrivateDevices=yes --property=TasksMax=64 \\
   --property='RestrictAddressFamilies=AF_INET AF_INET6' --property=TemporaryFileSystem=/:ro \\
-  --property="BindReadOnlyPaths=/usr -/bin -/sbin -/lib -/lib64 -/etc/ld.so.cache $dir:/srv" -- "$@" || fail
+  --property="BindReadOnlyPaths=/usr -/bin -/sbin -/lib -/lib64 -/etc/ld.so.cache /var/lib/cloudimg/rootfs $dir:/srv" -- "$@" || fail
 at=$(printf ':%04X ' "$port") n=0
 until cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -q "$at.* 0A "; do
   systemctl is-active --quiet "$unit.service" && [ $n -lt 50 ] || fail
   n=$((n + 1)); sleep 0.1 2>/dev/null || sleep 1
-done`
+done
+mkdir "$dir/$path"`
 
 /** Begins to serve, nothing yet. What an earlier operation may have left is ended. @throws COMMAND_FAILED where it cannot be. */
 export async function openEndpoint(host: Host, wish: EndpointWish, ctx: Context): Promise<Endpoint> {
   const port = randomInt(firstPort, lastPort)
   const path = randomBytes(16).toString('hex')
+  const { lifetimeSeconds = longestSeconds } = wish
   const at = isIPv6(wish.address) ? `[${wish.address}]` : wish.address
   const argv = serverArgv(wish, at, port)
-  const script = ['sh', '-c', openScript, 'fanout-open', unit, fanoutDirectory, String(port), String(lifetimeSeconds)]
+  const script = ['sh', '-c', openScript, 'fanout-open', unit, directory, String(port), String(lifetimeSeconds)]
   await host.exec([...script, ...argv], { input: `${path}\n`, secrets: [path] }, ctx)
   return { url: `http://${at}:${port}/${path}` }
 }
@@ -72,18 +75,18 @@ function serverArgv({ address, server }: EndpointWish, at: string, port: number)
   return ['python3', '-I', '-c', pythonServer, address, String(port), '/srv']
 }
 
-// $1 directory, $2 file, $3 name. A second name costs no space, and no path leads out of the directory.
-const shareScript = 'set -e; for at in "$1"/*/; do ln -f -- "$2" "$at$3" 2>/dev/null || cp -- "$2" "$at$3"; done'
+// $1 directory, $2 file, $3 name. A link leads nowhere but to what the server can see.
+const shareScript = 'for at in "$1"/*/; do ln -s -f -- "$2" "$at$3" || exit 1; done'
 
 /** The file is served from now on, under its digest. */
 export async function share(host: Host, path: string, digest: Digest, ctx: Context): Promise<void> {
-  await host.exec(['sh', '-c', shareScript, 'fanout-share', fanoutDirectory, path, hexOf(digest)], {}, ctx)
+  await host.exec(['sh', '-c', shareScript, 'fanout-share', directory, path, hexOf(digest)], {}, ctx)
 }
 
-const closeScript = `systemctl stop "$1.service" 2>/dev/null; systemctl reset-failed "$1.service" 2>/dev/null
-rm -rf -- "$2"; rm -f -- /var/lib/cloudimg/rootfs/*.pack; exit 0`
+const closeScript =
+  'systemctl stop "$1.service" 2>/dev/null; rm -rf -- "$2"; rm -f -- /var/lib/cloudimg/rootfs/*.pack; exit 0'
 
 /** Nothing listens any more, and nothing is left of what was served. */
 export async function closeEndpoint(host: Host, ctx: Context): Promise<void> {
-  await host.exec(['sh', '-c', closeScript, 'fanout-close', unit, fanoutDirectory], {}, ctx)
+  await host.exec(['sh', '-c', closeScript, 'fanout-close', unit, directory], {}, ctx)
 }
