@@ -308,6 +308,8 @@ export class SimHost implements Host {
         return yes(unit?.active !== true)
       case 'host-clean':
         return yes(!['node', 'owned', 'rootfs'].some(left => this.#exists(`/var/lib/cloudimg/${left}`)))
+      case 'fanout-progress':
+        return ok(`${this.parts.get(args[0]!) ?? 0}\n`)
       case 'certificates':
         return ok(this.certificates)
       case 'drift':
@@ -405,6 +407,7 @@ export class SimHost implements Host {
 
   #exec(argv: readonly string[], input: string): ExecResult {
     const [program, first, second, third, ...rest] = argv
+    if (program === 'sh' && first === '-s') return this.#lock(third!, argv)
     if (program === 'rm') return this.#remove(argv.slice(argv.indexOf('--') < 0 ? 2 : argv.indexOf('--') + 1))
     if (program === 'env') return this.#k3s(argv.slice(5))
     if (program !== 'sh' || first !== '-c') throw new Error(`sim host "${this.name}" does not know ${argv.join(' ')}`)
@@ -417,6 +420,9 @@ export class SimHost implements Host {
       case 'copy-files':
         return this.#copy(input)
       case 'lock-verb':
+        if (rest[1] === 'lock') this.write(rest[0]!, input)
+        if (!this.files.has(rest[0]!)) return no(94)
+        if (rest[1] === 'unlock') this.files.delete(rest[0]!)
         return this.#lock(rest[1]!, argv)
       case 'installer-start':
         return this.#installer(rest[0]!, rest.slice(4))

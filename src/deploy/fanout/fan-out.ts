@@ -8,7 +8,7 @@ import { onHosts } from '../on-hosts.ts'
 import type { SituatedNode } from '../situation.ts'
 import { after, type Clock, within } from '../waiting.ts'
 import { closeEndpoint, type Endpoint, openEndpoint, share } from './endpoint.ts'
-import { fetchFile } from './fetch-file.ts'
+import { bytesFetched, fetchFile } from './fetch-file.ts'
 import { type Grant, Swarm } from './swarm.ts'
 
 export interface FanOutOptions {
@@ -26,6 +26,9 @@ const mostPeers = 3
 const slowBytesPerSecond = 4 * MiB
 const graceSeconds = 30
 
+/** Between two looks at a fetch that is under way. */
+const lookMs = 5000
+
 /**
  * Files from host to host, for one operation. What is served, by whom and where, is the operation's own like its lock: it is opened
  * when the first receiver comes, closed when the operation ends, and ends by itself where the operator died (ADR 10).
@@ -41,6 +44,7 @@ export class FanOut {
   readonly #shared = new Map<string, Promise<void>>()
   /** The shortest time that each file has taken, in milliseconds. */
   readonly #fastest = new Map<Digest, number>()
+  #following = 0
 
   constructor(options: FanOutOptions) {
     const { nodes, concurrency } = options
@@ -120,7 +124,8 @@ export class FanOut {
     try {
       await this.#timed(grant, file, async () => {
         const endpoint = await this.#endpoint(peer, file.digest, ctx)
-        await fetchFile(host, file, { ...endpoint, client, seconds: this.#limitSeconds(file) }, ctx)
+        const from = { ...endpoint, client, seconds: this.#limitSeconds(file) }
+        await this.#followed(file, host, ctx, task, () => fetchFile(host, file, from, ctx))
       })
       task.progress(file.size, file.size)
       return true
@@ -151,6 +156,30 @@ export class FanOut {
       throw error
     } finally {
       await letGo()
+    }
+  }
+
+  /** Tells from time to time how far a fetch is; of no more of them at once than the operator sends to. */
+  async #followed(file: UploadFile, host: Host, ctx: Context, task: Task, work: () => Promise<void>): Promise<void> {
+    const { clock, concurrency } = this.#options
+    task.progress(0, file.size)
+    if (this.#following >= concurrency) return await work()
+    this.#following++
+    const done = new AbortController()
+    const follow = async (): Promise<void> => {
+      for (;;) {
+        await clock.sleep(lookMs, done.signal)
+        task.progress(await bytesFetched(host, file, ctx), file.size)
+      }
+    }
+    // It ends by its signal; what a look misses, the fetch itself will say.
+    const following = follow().catch(() => undefined)
+    try {
+      await work()
+    } finally {
+      done.abort('let go of')
+      await following
+      this.#following--
     }
   }
 

@@ -2,7 +2,7 @@ import { hexOf } from '../../core/digest.ts'
 import { CloudimgError } from '../../core/error.ts'
 import type { Context } from '../../core/context.ts'
 import type { HttpClient } from '../../host/facts.ts'
-import type { Host, UploadFile } from '../../host/host.ts'
+import type { Host, ReadonlyHost, UploadFile } from '../../host/host.ts'
 import { temporaryOf } from '../../host/upload.ts'
 import type { Endpoint } from './endpoint.ts'
 
@@ -44,4 +44,10 @@ export async function fetchFile(
   if (result.code === digestDiffers)
     throw new CloudimgError('DIGEST_MISMATCH', `fetching "${to}" on "${host.name}": other bytes than ${digest} came`)
   throw new CloudimgError('COMMAND_FAILED', `fetching "${to}" on "${host.name}": ${result.stderr.trim()}`)
+}
+
+/** How much of a file that is being fetched has come. */
+export async function bytesFetched(host: ReadonlyHost, file: FetchedFile, ctx: Context): Promise<number> {
+  const argv = ['sh', '-c', 'wc -c < "$1" 2>/dev/null || echo 0', 'fanout-progress', temporaryOf(file)]
+  return Math.min(file.size, Number((await host.look(argv, ctx)).stdout.trim()))
 }
