@@ -62,6 +62,7 @@ export async function perform(op: Op, host: Host, tools: Tools, ctx: Context): P
         .map(file => `${file.mode.toString(8)} ${hexOf(file.digest)}\n${file.from}\n${file.to}\n`)
         .join('')
       await host.exec(['sh', '-c', copyScript, 'copy-files'], { input }, ctx)
+      for (const file of op.files) tools.fanOut?.have(host.name, file.digest, file.to)
       return true
     }
     case 'exec':

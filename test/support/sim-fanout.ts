@@ -28,6 +28,7 @@ export function simFanout(
       host.units.set(unit, { active: true, enabled: false })
       host.write(`${directory}/path`, input.trim())
       host.opened++
+      host.letGoOfFanout = world.clock.at(world.clock.now() + Number(args[3]) * 1000, () => endFanout(host))
       return ok
     case 'fanout-share': {
       const file = host.files.get(args[1]!)
@@ -56,6 +57,7 @@ async function unpack(world: SimWorld, host: SimHost, args: readonly string[]): 
 
 /** Its unit stops: by order, by its time limit, or as the machine goes down. */
 export function endFanout(host: SimHost): void {
+  host.letGoOfFanout()
   host.units.delete(unit)
   for (const path of host.files.keys()) if (path.startsWith(`${directory}/`)) host.files.delete(path)
 }

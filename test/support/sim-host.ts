@@ -76,6 +76,8 @@ export class SimHost implements Host {
   peerFault: PeerFault | undefined
   /** How often it began to serve. */
   opened = 0
+  /** Its time limit no longer counts. */
+  letGoOfFanout: () => void = () => undefined
   /** Half-sent files: bytes that have come, by temporary name. */
   readonly parts = new Map<string, number>()
   /** The next upload breaks off after so many bytes, and so does the connection. */

@@ -4,6 +4,7 @@ import { type Digest, hexOf } from '../../core/digest.ts'
 import { CloudimgError, isCloudimgError, reasonOf } from '../../core/error.ts'
 import { Gate } from '../../core/gate.ts'
 import type { Host, UploadFile } from '../../host/host.ts'
+import { largeBytes } from '../missing-files.ts'
 import { onHosts } from '../on-hosts.ts'
 import type { SituatedNode } from '../situation.ts'
 import { after, type Clock, within } from '../waiting.ts'
@@ -53,9 +54,16 @@ export class FanOut {
     this.#swarm = new Swarm(nodes.filter(node => node.facts.http.servers.length > 0).map(node => node.host))
     this.#direct = new Gate(concurrency)
     for (const node of nodes)
-      for (const [path, { digest }] of node.rootfs.files)
-        if (node.staged || node.present.get(path) === digest)
-          this.#have(node.host, digest, `${node.rootfs.directory}/${path}`)
+      for (const [path, { digest, size }] of node.rootfs.files)
+        if (size >= largeBytes && (node.staged || node.present.get(path) === digest))
+          this.have(node.host, digest, `${node.rootfs.directory}/${path}`)
+  }
+
+  /** The host has this file, whole and verified: it may pass it on from now on. */
+  have(host: string, digest: Digest, path: string): void {
+    const paths = this.#paths.get(host) ?? new Map<Digest, string>()
+    this.#paths.set(host, paths.set(digest, path))
+    this.#swarm.have(digest, host)
   }
 
   /** Brings a file to a host, from a peer if it `mayFetch`. */
@@ -68,7 +76,7 @@ export class FanOut {
   ): Promise<'sent' | 'unchanged'> {
     const avoid = new Set<string>()
     const outcome = mayFetch ? await this.#turns(file, host, avoid, ctx, task) : await this.#send(file, host, ctx, task)
-    this.#have(host.name, file.digest, file.to)
+    this.have(host.name, file.digest, file.to)
     return outcome
   }
 
@@ -81,12 +89,6 @@ export class FanOut {
     }).catch((error: unknown) =>
       ctx.events({ kind: 'warning', code: 'fan-out', message: `closing what hosts served: ${reasonOf(error)}` }),
     )
-  }
-
-  #have(host: string, digest: Digest, path: string): void {
-    const paths = this.#paths.get(host) ?? new Map<Digest, string>()
-    this.#paths.set(host, paths.set(digest, path))
-    this.#swarm.have(digest, host)
   }
 
   /** Peer after peer, then the operator. */
@@ -148,7 +150,7 @@ export class FanOut {
       const result = await work()
       this.#fastest.set(file.digest, Math.min(fastest ?? Infinity, clock.now() - begun))
       // First, or somebody would be sent what can be had here now.
-      this.#have(grant.receiver, file.digest, file.to)
+      this.have(grant.receiver, file.digest, file.to)
       this.#swarm.end(grant, 'done')
       return result
     } catch (error) {

@@ -17,7 +17,7 @@ IFS= read -r url
 mkdir -p -m 0755 "$(dirname "$to")"
 ulimit -f $((size / 512 + 1))
 [ "$(wc -c < "$part" 2>/dev/null || echo 0)" -lt "$size" ] || rm -f "$part"
-with_curl() { printf 'url = "%s"\\n' "$url" | curl -q -K - -s -S -f --noproxy '*' --connect-timeout 5 --max-time "$life" "$@" -o "$part"; }
+with_curl() { printf 'url = "%s"\\n' "$url" | curl -q -K - -g -s -S -f --noproxy '*' --connect-timeout 5 --max-time "$life" "$@" -o "$part"; }
 case $client in
 curl)
   code=0; with_curl -C - || code=$?

@@ -195,6 +195,22 @@ describe('a peer that does not do its part', () => {
   })
 })
 
+describe('an operator who dies', () => {
+  it('leaves nobody serving for longer than half an hour', async () => {
+    await makeWorld(8)
+    world.trouble = () => {
+      if (world.clock.seconds > 6) world.killAt = { call: world.calls + 1, side: 'before' }
+    }
+    await run().catch(() => undefined)
+    expect(world.isDead).toBe(true)
+    const serving = (): number => [...world.hosts.values()].filter(host => host.runs('cloudimg-fanout')).length
+    expect(serving()).toBeGreaterThan(0)
+    await world.clock.sleep(1_800_000)
+    expect(serving()).toBe(0)
+    expect(remains().filter(path => path.includes('fanout'))).toEqual([])
+  })
+})
+
 describe('a slow host', () => {
   it.each(['up', 'down'] as const)('with a slow way %s does not hold the rest', async way => {
     const reference = await makeWorld(64).then(() => run())

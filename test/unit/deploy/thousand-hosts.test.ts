@@ -56,23 +56,17 @@ async function run(count: number): Promise<Seen> {
   world.network = new SimNetwork(world.clock)
   const sent = (): number => world.network!.sent.get(sender) ?? 0
   const phases = new Map<string, { readonly at: number; readonly sent: number }>()
-  const before = heapInUse()
-  let most = 0
+  const before = process.memoryUsage().heapUsed
+  let [most, heard] = [0, 0]
   const events = (event: Event): void => {
-    if (event.kind !== 'phase') return
-    phases.set(event.title, { at: world.clock.seconds, sent: sent() })
-    most = Math.max(most, heapInUse())
+    if (event.kind === 'phase') phases.set(event.title, { at: world.clock.seconds, sent: sent() })
+    if (++heard % 100 === 0) most = Math.max(most, process.memoryUsage().heapUsed)
   }
   await runCluster(optionsOf(world, operator, 1, true), { ...testContext(), events }, operator.ends)
   expect(world.nodes.size).toBe(count)
   const [begin, end] = [phases.get('Send')!, phases.get('Install')!]
   const seconds = end.at - begin.at
   return { seconds, sent: end.sent - begin.sent, sentInAll: sent(), heap: most - before }
-}
-
-function heapInUse(): number {
-  globalThis.gc?.()
-  return process.memoryUsage().heapUsed
 }
 
 it('a thousand hosts get a k3s release in twelve times the time of one, and the operator sends it less than twice', async () => {
@@ -83,8 +77,8 @@ it('a thousand hosts get a k3s release in twelve times the time of one, and the 
   expect(thousand.sent).toBeLessThan(2 * realBundle)
   // Scripts, locks, looks and journals of a thousand hosts included, from the first phase to the last.
   expect(thousand.sentInAll).toBeLessThan(2 * realBundle)
-  // The simulated hosts themselves lie in it, with a journal of the whole command each.
-  expect(thousand.heap).toBeLessThan(256 * MiB)
+  // Half a megabyte a host: what is not collected yet and the simulated hosts themselves included, with the whole command in each one's journal.
+  expect(thousand.heap).toBeLessThan(512 * MiB)
   console.log(
     `one host ${one.seconds.toFixed(1)} s; a thousand ${thousand.seconds.toFixed(1)} s, ${(thousand.sent / realBundle).toFixed(2)} bundles sent, ${(thousand.sentInAll / realBundle).toFixed(2)} in all; heap +${Math.round(thousand.heap / MiB)} MiB`,
   )
