@@ -36,6 +36,9 @@ export interface FoundCluster {
   readonly recorded: readonly RecordedHost[]
 }
 
+/** How long servers are given that are there but do not answer: a leader that was lost is replaced meanwhile. */
+const patienceSeconds = 40
+
 /**
  * Asks a server of a cluster who belongs to it. Machines are reached as the operator once named them, else at their address in
  * the cluster, with the user and the port of the server that was asked.
@@ -47,10 +50,33 @@ export async function findCluster(
   ctx: Context,
 ): Promise<FoundCluster> {
   const home = reach.stateHome ?? stateHome()
+  const end = ends.now() + patienceSeconds * 1000
+  for (;;) {
+    try {
+      return await askServers(choice, home, reach, ends, ctx)
+    } catch (error) {
+      if (!isSilence(error) || ends.now() + ends.pollMs >= end) throw error
+    }
+    await ends.sleep(ends.pollMs, ctx.signal)
+  }
+}
+
+/** The machine was reached, and its API server did not answer. */
+function isSilence(error: unknown): boolean {
+  return isCloudimgError(error) && (error.code === 'COMMAND_FAILED' || error.data.silent === true)
+}
+
+async function askServers(
+  choice: ClusterChoice,
+  home: string,
+  reach: ReachOptions,
+  ends: Ends,
+  ctx: Context,
+): Promise<FoundCluster> {
   if (choice.server !== undefined) return await askServer(parseHostAddress(choice.server), home, reach, ends, ctx)
   const record = await chooseCluster(home, choice.cluster)
   const servers = record.hosts.filter(host => host.role === 'server')
-  const failures: unknown[] = []
+  const failures: CloudimgError[] = []
   for (const { host } of servers) {
     try {
       return await askServer(addressOf(host), home, reach, ends, ctx)
@@ -62,11 +88,12 @@ export async function findCluster(
   throw noAnswer(record, failures)
 }
 
-function noAnswer(record: ClusterRecord, failures: readonly unknown[]): CloudimgError {
+function noAnswer(record: ClusterRecord, failures: readonly CloudimgError[]): CloudimgError {
   const list = failures.map(error => `\n  ${reasonOf(error)}`).join('')
   return new CloudimgError('HOST_UNREACHABLE', `asking cluster ${record.id}: none of its servers answers${list}`, {
     hint: 'name a server that runs with --server HOST',
     cause: failures[0],
+    data: { silent: failures.some(isSilence) },
   })
 }
 

@@ -74,7 +74,8 @@ export async function perform(op: Op, host: Host, tools: Tools, ctx: Context): P
     }
     case 'wait': {
       const look = async () => ((await holds(op.until, host, tools, ctx)) ? undefined : `not ${op.what}`)
-      await eventually(`waiting on "${host.name}" until ${op.what}`, op.timeoutSeconds, tools.pace, ctx, look)
+      const doing = `waiting on "${host.name}" until ${op.what}`
+      await eventually(doing, op.timeoutSeconds, tools.pace, ctx, look, op.hint)
       return false
     }
     case 'watch': {

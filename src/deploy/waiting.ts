@@ -35,15 +35,14 @@ export async function eventually(
   pace: Pace,
   ctx: Context,
   look: Look,
+  hint = 'see on the host: journalctl -u k3s -u k3s-agent; the same command looks again',
 ): Promise<void> {
   const end = pace.now() + timeoutSeconds * 1000
   for (;;) {
     const wrong = await tolerant(look)
     if (wrong === undefined) return
     if (pace.now() + pace.pollMs >= end) {
-      throw new CloudimgError('COMMAND_FAILED', `${doing}: after ${timeoutSeconds} s ${wrong}`, {
-        hint: 'see on the host: journalctl -u k3s -u k3s-agent; the same command looks again',
-      })
+      throw new CloudimgError('COMMAND_FAILED', `${doing}: after ${timeoutSeconds} s ${wrong}`, { hint })
     }
     await pace.sleep(pace.pollMs, ctx.signal)
   }

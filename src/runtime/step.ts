@@ -57,7 +57,14 @@ export type Op =
       readonly timeoutSeconds: number
     }
   /** Waits for something to come about by itself. */
-  | { readonly op: 'wait'; readonly until: Probe; readonly what: string; readonly timeoutSeconds: number }
+  | {
+      readonly op: 'wait'
+      readonly until: Probe
+      readonly what: string
+      readonly timeoutSeconds: number
+      /** What to do where it does not come about. */
+      readonly hint?: string
+    }
   /** Sees that something stays as it is for a while; fails at once where it does not. */
   | { readonly op: 'watch'; readonly stays: Probe; readonly what: string; readonly seconds: number }
   /** Lets the cluster settle. */

@@ -55,7 +55,7 @@ async function run(image = release.image): Promise<RunResult> {
 
 /** As a server sees them: `node1 Ready v1.31.4+k3s1`. */
 async function nodes(from: LabHost): Promise<readonly string[]> {
-  const text = await from.must('/usr/local/bin/k3s kubectl get nodes --no-headers')
+  const text = await from.must('HOME=/run/test /usr/local/bin/k3s kubectl get nodes --no-headers')
   const words = text.split('\n').map(line => line.split(/\s+/))
   return words.map(([name, status, , , version]) => `${name} ${status} ${version}`).toSorted()
 }
@@ -75,7 +75,7 @@ describe('three servers and two agents without a way out', { timeout: 1_200_000 
   it('become a cluster in one run, and the second run changes nothing', async () => {
     expect(await run()).toMatchObject({ changed: true, version: release.version })
     expect(await nodes(lab.host('node1'))).toEqual(allReady([...servers, ...agents]))
-    const etcd = 'k3s kubectl get nodes -l node-role.kubernetes.io/etcd=true -o name'
+    const etcd = 'HOME=/run/test k3s kubectl get nodes -l node-role.kubernetes.io/etcd=true -o name'
     expect((await lab.host('node3').must(etcd)).split('\n')).toHaveLength(3)
     const seen = await Promise.all(lab.hosts.map(fingerprint))
     expect(await run()).toMatchObject({ changed: false })

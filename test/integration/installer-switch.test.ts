@@ -216,6 +216,40 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
     expect(host.exists('/var/lib/cloudimg')).toBe(false)
   })
 
+  it('takes the rules of k3s and of flannel out of iptables, with and without its chains, and no other', () => {
+    const others = [
+      '-A FORWARD -s 10.42.0.0/16 -p tcp -j DROP',
+      '-A FORWARD -s 10.4.2.0/16 -j ACCEPT',
+      '-A POSTROUTING -s 10.88.0.0/16 ! -d 224.0.0.0/4 -j MASQUERADE --random-fully',
+    ]
+    const bare = [
+      '-A FORWARD -s 10.42.0.0/16 -j ACCEPT',
+      '-A FORWARD -d 10.42.0.0/16 -j ACCEPT',
+      '-A POSTROUTING -s 10.42.0.0/16 -d 10.42.0.0/16 -j RETURN',
+      '-A POSTROUTING -s 10.42.0.0/16 ! -d 224.0.0.0/4 -j MASQUERADE --random-fully',
+      '-A POSTROUTING ! -s 10.42.0.0/16 -d 10.42.0.0/24 -j RETURN',
+      '-A POSTROUTING ! -s 10.42.0.0/16 -d 10.42.0.0/16 -j MASQUERADE',
+    ]
+    const named = [
+      ':KUBE-SERVICES - [0:0]',
+      ':FLANNEL-POSTRTG - [0:0]',
+      '-A POSTROUTING -m comment --comment "flanneld masq" -j FLANNEL-POSTRTG',
+      '-A INPUT -m comment --comment "CNI-x" -j CNI-x',
+    ]
+    host.write(
+      '/run/flannel/subnet.env',
+      'FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.0.1/24\nFLANNEL_MTU=1450\n',
+    )
+    host.write('/shim/rules', `*filter\n${[...bare, ...named, ...others].join('\n')}\nCOMMIT\n`)
+    host.write('/shim/save', '#!/bin/sh\nexec cat /shim/rules\n', 0o755)
+    host.write('/shim/restore', '#!/bin/sh\nexec cat >/shim/rules.new\n', 0o755)
+    const fakes = ['cp -a "$B/bin" "$T/shim/bin"', 'cp "$T/shim/save" "$T/shim/bin/iptables-save"']
+    fakes.push('cp "$T/shim/restore" "$T/shim/bin/iptables-restore"', 'mount --bind "$T/shim/bin" "$T/bin"')
+    expect(host.run(['remove'], { prepare: fakes.join('\n') }).answer).toMatchObject({ ok: true, changed: true })
+    expect(host.read('/shim/rules.new')).toBe(`*filter\n${others.join('\n')}\nCOMMIT\n`)
+    expect(host.exists('/var/lib/cloudimg/networks')).toBe(false)
+  })
+
   it('ends shims, unmounts pods and deletes links that an interrupted uninstall left', () => {
     host.remove('/usr/local/bin/k3s-uninstall.sh')
     const shim = '/var/lib/rancher/k3s/data/0123/bin/containerd-shim-runc-v2'

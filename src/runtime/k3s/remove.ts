@@ -9,6 +9,9 @@ import { command, installer } from './steps.ts'
 const awaySeconds = 60
 /** What the remaining etcd members are given after one has left. */
 const settleSeconds = 15
+/** Seen with v1.21.1 where the member that leaves is etcd's leader: the controller that holds the node's finalizer waits for ever. */
+const hangs =
+  'old releases of k3s may hang while etcd elects a leader: restart k3s on the servers that stay, one after the other (systemctl restart k3s), then run the same command again'
 
 /** A node leaves: its pods first, then the cluster forgets it, then its machine forgets k3s. A server leaves etcd before it stops. */
 export function removeSteps(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[] {
@@ -81,7 +84,7 @@ function holdStep(node: PlannedNode): DeployStep {
 }
 
 function deleteStep(node: Pick<PlannedNode, 'name' | 'host'>, via: PlannedNode): DeployStep {
-  const argv = kubectl(['delete', 'node', node.name, '--ignore-not-found', '--timeout=180s'], 210)
+  const argv = kubectl(['delete', 'node', node.name, '--ignore-not-found', '--wait=false'])
   return {
     id: `delete/${node.host}`,
     host: via.host,
@@ -92,7 +95,8 @@ function deleteStep(node: Pick<PlannedNode, 'name' | 'host'>, via: PlannedNode):
         op: 'wait',
         until: isUnknown(node.name, via),
         what: `the cluster has no node "${node.name}"`,
-        timeoutSeconds: 180,
+        timeoutSeconds: 300,
+        hint: hangs,
       },
     ],
     done: isUnknown(node.name, via),

@@ -106,6 +106,13 @@ export async function untilReadyIs(bench: Bench, node: LabHost, status: 'True' |
   })
 }
 
+/** k3s does some things a while after its node is Ready. */
+export async function untilSays(bench: Bench, host: LabHost, script: string, text: string): Promise<void> {
+  await eventually(`"${text}" said by: ${script}`, patienceOf(bench), async () =>
+    (await host.exec(script)).stdout.trim() === text ? true : undefined,
+  )
+}
+
 export async function untilJournalSays(bench: Bench, host: LabHost, unit: string, pattern: RegExp): Promise<string> {
   return await eventually(`${pattern} in the journal of ${unit}`, patienceOf(bench), async () => {
     const journal = await journalOf(host, unit)

@@ -11,6 +11,7 @@ import {
   serverToken,
   untilJournalSays,
   untilReadyIs,
+  untilSays,
   type Bench,
   type Chapter,
 } from './bench.ts'
@@ -37,7 +38,7 @@ export const oneServer: Chapter = {
         await bench.server.put('/var/lib/rancher/k3s/server/manifests/placed.yaml', JSON.stringify(deploy), '600')
         await bench.server.must('echo > /etc/resolv.conf; systemctl start --no-block k3s')
         await untilReadyIs(bench, bench.server, 'True')
-        expect(await bench.server.must('systemctl is-active k3s')).toBe('active')
+        await untilSays(bench, bench.server, 'systemctl is-active k3s', 'active')
       },
     },
     {

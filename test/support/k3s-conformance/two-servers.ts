@@ -9,6 +9,7 @@ import {
   serverConfig,
   serverToken,
   untilReadyIs,
+  untilSays,
   type Bench,
   type Chapter,
 } from './bench.ts'
@@ -36,8 +37,9 @@ export const twoServers: Chapter = {
         await untilReadyIs(bench, server, 'True')
         await agent.must(`${installScript('server')}; systemctl start --no-block k3s`)
         await untilReadyIs(bench, agent, 'True')
-        const names = await server.must('k3s kubectl get nodes -l node-role.kubernetes.io/etcd=true -o name')
-        expect(names.split('\n').toSorted()).toEqual([`node/${server.name}`, `node/${agent.name}`].toSorted())
+        const names = [server, agent].map(host => `node/${host.name}`).toSorted()
+        const labelled = 'k3s kubectl get nodes -l node-role.kubernetes.io/etcd=true -o name | sort'
+        await untilSays(bench, server, labelled, names.join('\n'))
       },
     },
     {

@@ -37,6 +37,25 @@ describe('clusterStatus', () => {
     expect(world.changes()).toHaveLength(before)
   })
 
+  it('waits for servers that are there but do not answer yet', async () => {
+    const units = names.slice(0, 3).map(name => world.hosts.get(name)!.units.get('k3s')!)
+    for (const unit of units) unit.active = false
+    let pauses = 0
+    const ends = {
+      ...operator.ends,
+      sleep: async () => {
+        if (++pauses === 3) for (const unit of units) unit.active = true
+      },
+    }
+    const choice = { server: names[1]! }
+    expect(await clusterStatus({ choice, stateHome: operator.stateHome }, testContext(), ends)).toMatchObject({ ok: true })
+    expect(pauses).toBe(3)
+    for (const unit of units) unit.active = false
+    await expect(
+      clusterStatus({ choice, stateHome: operator.stateHome }, testContext(), operator.ends),
+    ).rejects.toMatchObject({ code: 'COMMAND_FAILED' })
+  })
+
   it.each([
     [
       'a node that is not Ready',
