@@ -17,7 +17,7 @@ export interface Finding {
 export interface FileShape<T extends z.ZodType> {
   /** The rule that its mistakes break, kebab-case. */
   readonly rule: string
-  readonly schema: T
+  schema(): T
   /** Every key it has anywhere: enough to tell a typing mistake from a foreign word. */
   readonly words: readonly string[]
   check?(value: z.output<T>): readonly Finding[]
@@ -46,7 +46,7 @@ export function parseLocatedYaml<T extends z.ZodType>(
   }
   const failAt = (findings: readonly LocatedFinding[]): never =>
     fail(findings.map(found => diagnostic(shape.rule, found.message, at(rangeOf(document, found)), found.hint)))
-  const parsed = shape.schema.safeParse(document.toJS())
+  const parsed = shape.schema().safeParse(document.toJS())
   if (!parsed.success) return failAt(parsed.error.issues.flatMap(issue => explain(issue, shape.words)))
   const findings = shape.check?.(parsed.data) ?? []
   return findings.length > 0 ? failAt(findings) : parsed.data

@@ -46,7 +46,7 @@ const schema = z.strictObject({
 
 const shape: FileShape<typeof schema> = {
   rule: 'lock-schema',
-  schema,
+  schema: () => schema,
   words: 'lockVersion artifacts images channels gits tools locator platform digest size version commit'.split(' '),
 }
 

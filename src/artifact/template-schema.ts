@@ -1,68 +1,73 @@
 import * as z from 'zod'
 import type { FileShape, Finding } from './located-yaml.ts'
 
-const regex = z.string().refine(isRegex, 'is no regular expression')
-const mode = z.string({ error: "write the mode as a quoted octal number, such as '0644'" }).regex(/^0[0-7]{3,4}$/, {
-  error: "write the mode as a quoted octal number, such as '0644'",
-})
-const relativePath = z.string().refine(isSafePath, 'must be a path inside the rootfs: relative, without ".."')
-const assetName = z.string().regex(/^[^/]+$/, { error: 'must be a file name, without "/"' })
-const source = z.strictObject({
-  url: z.string().regex(/^(https?|file):\/\//, { error: 'must be an https:, http: or file: URL' }),
-  /** How the version's "+" is spelled there. */
-  tag: z.enum(['percent', 'plain', 'dash']).default('percent'),
-})
-const role = z.enum(['binary', 'image-archive', 'image-list', 'installer', 'release-notes', 'other'])
+/**
+ * rootfs.yaml: what a runtime consists of, as data. The built-in templates and users' own have the same form. Made when a template
+ * is read: builds without one need not wait for it.
+ */
+function templateSchema() {
+  const regex = z.string().refine(isRegex, 'is no regular expression')
+  const mode = z.string({ error: "write the mode as a quoted octal number, such as '0644'" }).regex(/^0[0-7]{3,4}$/, {
+    error: "write the mode as a quoted octal number, such as '0644'",
+  })
+  const relativePath = z.string().refine(isSafePath, 'must be a path inside the rootfs: relative, without ".."')
+  const assetName = z.string().regex(/^[^/]+$/, { error: 'must be a file name, without "/"' })
+  const source = z.strictObject({
+    url: z.string().regex(/^(https?|file):\/\//, { error: 'must be an https:, http: or file: URL' }),
+    /** How the version's "+" is spelled there. */
+    tag: z.enum(['percent', 'plain', 'dash']).default('percent'),
+  })
+  const role = z.enum(['binary', 'image-archive', 'image-list', 'installer', 'release-notes', 'other'])
 
-const artifact = z.strictObject({
-  name: z.string().min(1),
-  role: role.default('other'),
-  assets: z.array(assetName).min(1),
-  platform: z.enum(['each', 'any']).default('each'),
-  checksummed: z.boolean().default(false),
-  optional: z.boolean().default(false),
-  /** Only where upstream has no place of its own for the file. */
-  locator: z.string().optional(),
-  sources: z.array(source).optional(),
-  target: z.strictObject({ path: z.string().min(1), mode }).optional(),
-})
+  const artifact = z.strictObject({
+    name: z.string().min(1),
+    role: role.default('other'),
+    assets: z.array(assetName).min(1),
+    platform: z.enum(['each', 'any']).default('each'),
+    checksummed: z.boolean().default(false),
+    optional: z.boolean().default(false),
+    /** Only where upstream has no place of its own for the file. */
+    locator: z.string().optional(),
+    sources: z.array(source).optional(),
+    target: z.strictObject({ path: z.string().min(1), mode }).optional(),
+  })
 
-const channels = z.strictObject({
-  url: z.url(),
-  names: regex,
-  default: z.string(),
-})
+  const channels = z.strictObject({
+    url: z.url(),
+    names: regex,
+    default: z.string(),
+  })
 
-const versions = z.strictObject({
-  pattern: regex,
-  example: z.string(),
-  suffix: z.string().optional(),
-  kubernetes: regex.optional(),
-  excluded: z.array(z.strictObject({ version: z.string(), reason: z.string() })).default([]),
-  channels: channels.optional(),
-})
+  const versions = z.strictObject({
+    pattern: regex,
+    example: z.string(),
+    suffix: z.string().optional(),
+    kubernetes: regex.optional(),
+    excluded: z.array(z.strictObject({ version: z.string(), reason: z.string() })).default([]),
+    channels: channels.optional(),
+  })
 
-/** rootfs.yaml: what a runtime consists of, as data. The built-in templates and users' own have the same form. */
-const templateSchema = z.strictObject({
-  apiVersion: z.literal('cloudimg.io/v1'),
-  kind: z.literal('RootfsTemplate'),
-  name: z.string().regex(/^[a-z0-9][a-z0-9.-]*$/, { error: 'use lower-case letters, digits, "-" and "."' }),
-  runtime: z.enum(['k3s', 'k0s', 'kubernetes']).optional(),
-  versions: versions.optional(),
-  sources: z.array(source).default([]),
-  platforms: z
-    .partialRecord(z.enum(['amd64', 'arm64', 'arm', 's390x']), z.record(z.string(), z.string().regex(/^[^/]*$/)))
-    .default({}),
-  checksums: assetName.optional(),
-  artifacts: z.array(artifact).default([]),
-  features: z.record(z.string(), z.array(z.string().regex(/^v\d+\.\d+\.\d+$/)).min(1)).default({}),
-  components: z.record(z.string(), z.array(z.string()).min(1)).default({}),
-  files: z.array(z.strictObject({ path: relativePath, mode })).default([]),
-})
+  return z.strictObject({
+    apiVersion: z.literal('cloudimg.io/v1'),
+    kind: z.literal('RootfsTemplate'),
+    name: z.string().regex(/^[a-z0-9][a-z0-9.-]*$/, { error: 'use lower-case letters, digits, "-" and "."' }),
+    runtime: z.enum(['k3s', 'k0s', 'kubernetes']).optional(),
+    versions: versions.optional(),
+    sources: z.array(source).default([]),
+    platforms: z
+      .partialRecord(z.enum(['amd64', 'arm64', 'arm', 's390x']), z.record(z.string(), z.string().regex(/^[^/]*$/)))
+      .default({}),
+    checksums: assetName.optional(),
+    artifacts: z.array(artifact).default([]),
+    features: z.record(z.string(), z.array(z.string().regex(/^v\d+\.\d+\.\d+$/)).min(1)).default({}),
+    components: z.record(z.string(), z.array(z.string()).min(1)).default({}),
+    files: z.array(z.strictObject({ path: relativePath, mode })).default([]),
+  })
+}
 
-export type TemplateData = z.output<typeof templateSchema>
+export type TemplateData = z.output<ReturnType<typeof templateSchema>>
 export type ArtifactData = TemplateData['artifacts'][number]
-export type SourceData = z.output<typeof source>
+export type SourceData = TemplateData['sources'][number]
 
 /** What the shape alone does not say: words without a meaning, sources that are missing, names used twice. */
 function checkTemplate(data: TemplateData): readonly Finding[] {
@@ -143,7 +148,7 @@ function isRegex(text: string): boolean {
 }
 
 /** rootfs.yaml as `parseLocatedYaml` takes it. */
-export const templateShape: FileShape<typeof templateSchema> = {
+export const templateShape: FileShape<ReturnType<typeof templateSchema>> = {
   rule: 'rootfs-schema',
   schema: templateSchema,
   words: [

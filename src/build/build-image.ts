@@ -19,6 +19,7 @@ import { baseAnnotations, baseHistory, baseLayers } from './base-layers.ts'
 import type { BaseImages } from './base-images.ts'
 import { clusterLayerEntries } from './cluster-layer.ts'
 import type { BuildContext } from './context.ts'
+import { contextSources } from './copy-source.ts'
 import { annotationsOf, type ImageAdditions, noAdditions } from './image-additions.ts'
 import { LayerMaker, type MadeLayer } from './layers/layer-maker.ts'
 import { type LayerSpec, maxLayers, packLayers, splitLayers } from './layers/layer-spec.ts'
@@ -40,7 +41,7 @@ import { clearAbandonedRuns } from './executor/workspace.ts'
 import { baseKey, planBuild, type PlanResult, targetStage } from './plan-build.ts'
 import { kubeVersionLabel } from './plan-application.ts'
 import { resolveApplications } from './resolve-applications.ts'
-import { type PlannedTree, runPlan } from './run-plan.ts'
+import { type PlanInputs, type PlannedTree, runPlan } from './run-plan.ts'
 import { sealTree } from './seal.ts'
 import type { BuildSources } from './sources.ts'
 import { type StageConfig, withLabels } from './container-config.ts'
@@ -186,8 +187,9 @@ export async function buildImage(request: BuildRequest, store: Store, ctx: Conte
   const { home } = store.layout
   await clearAbandonedRuns(home)
   const runs = openRunServices(request.run ?? {}, { home, images: request.sources.images, store })
+  const shared = { store, maker, runs, copySource: contextSources() }
   const built = await buildPlatforms(
-    plans.map(plan => new PlatformBuild(plan, kubefile, request, store, maker, runs)),
+    plans.map(plan => new PlatformBuild(plan, kubefile, request, shared)),
     ctx,
   )
   const { annotations } = request.options.additions ?? noAdditions
@@ -240,57 +242,57 @@ interface PlatformResult {
   readonly layers: readonly MadeLayer[]
 }
 
+/** What the platforms of one build have in common. */
+interface Shared {
+  readonly store: Store
+  readonly maker: LayerMaker
+  readonly runs: RunServices
+  readonly copySource: PlanInputs['copySource']
+}
+
 class PlatformBuild {
   readonly #plan: BuildPlan
   readonly #kubefile: Kubefile
   readonly #request: BuildRequest
-  readonly #store: Store
-  readonly #maker: LayerMaker
-  readonly #runs: RunServices
+  readonly #shared: Shared
 
-  constructor(
-    plan: BuildPlan,
-    kubefile: Kubefile,
-    request: BuildRequest,
-    store: Store,
-    maker: LayerMaker,
-    runs: RunServices,
-  ) {
+  constructor(plan: BuildPlan, kubefile: Kubefile, request: BuildRequest, shared: Shared) {
     this.#plan = plan
     this.#kubefile = kubefile
     this.#request = request
-    this.#store = store
-    this.#maker = maker
-    this.#runs = runs
+    this.#shared = shared
   }
 
   async build(ctx: Context): Promise<PlatformResult> {
     const { platform } = targetStage(this.#plan)
     const { sources, context, contexts = new Map(), options } = this.#request
     const { collect, allowUnresolved = false, noCache = [] } = options
-    const [shared, render] = [{ store: this.#store, sources }, helmRenderer()]
+    const { store, maker, runs, copySource } = this.#shared
+    const render = helmRenderer()
     const collecting =
       collect === 'never' ? {} : { collect: { kind: 'collect', render, allowMissing: allowUnresolved } as const }
     const unsealed = await runPlan(
       this.#plan,
       {
-        ...shared,
+        store,
+        sources,
         ...collecting,
         kubefile: this.#kubefile,
         context,
         contexts,
+        copySource,
         isFresh: freshStages(noCache, this.#kubefile),
-        runs: this.#runs,
-        diffId: async (spec, ctx) => (await this.#maker.make(spec, ctx)).diffId,
+        runs,
+        diffId: async (spec, ctx) => (await maker.make(spec, ctx)).diffId,
       },
       ctx,
     )
-    const { planned, ...images } = await sealTree(unsealed, { ...shared, collect, render, allowUnresolved }, ctx)
+    const { planned, ...images } = await sealTree(unsealed, { store, sources, collect, render, allowUnresolved }, ctx)
     const below = planned.base === undefined ? [] : baseLayers(planned.base)
     if (planned.layers.length === 0 && below.length === 0)
       throw new CloudimgError('CONTEXT_INVALID', 'building the image: no instruction puts anything into it')
     const specs = packLayers(planned.layers, Math.max(1, maxLayers - 1 - below.length))
-    const layers = await Promise.all(specs.map(spec => this.#maker.make(spec, ctx)))
+    const layers = await Promise.all(specs.map(spec => maker.make(spec, ctx)))
     const history = historyOf(planned, specs)
     const runtime = detectRuntime(planned.tree, planned.templates)
     const annotations: Record<string, string> = {}
@@ -299,7 +301,7 @@ class PlatformBuild {
       annotations[applicationsAnnotation] = formatApplications(applications)
     if (runtime !== undefined) {
       const files = new Map([
-        ...(await inheritedDigests(this.#store, planned.tree, ctx)),
+        ...(await inheritedDigests(store, planned.tree, ctx)),
         ...layers.flatMap(layer => Object.entries(layer.files)),
       ])
       const metadata = describeCluster({
@@ -308,20 +310,20 @@ class PlatformBuild {
         tree: planned.tree,
         templates: planned.templates,
         files,
-        standIn: await isStandIn(this.#store, planned.tree, ctx),
+        standIn: await isStandIn(store, planned.tree, ctx),
         ...images,
-        inherited: await inheritedMetadata(this.#store, planned.tree, ctx),
+        inherited: await inheritedMetadata(store, planned.tree, ctx),
         applications,
         kubeVersion: planned.plan.config.Labels?.[kubeVersionLabel],
       })
       const last = await this.#clusterLayer(planned, metadata)
-      layers.push(await this.#maker.make(last, ctx))
+      layers.push(await maker.make(last, ctx))
       history.push({ created_by: last.createdBy })
       annotations['io.cloudimg.runtime'] = runtime
       if (metadata.version !== undefined) annotations['io.cloudimg.runtime.version'] = metadata.version
     }
     const { epoch, additions = noAdditions } = this.#request.options
-    const { manifest, config } = await assembleImage(this.#store, {
+    const { manifest, config } = await assembleImage(store, {
       platform,
       config: withLabels(planned.plan.config, additions.labels),
       author: planned.plan.author,

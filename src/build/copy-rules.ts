@@ -230,7 +230,10 @@ class Copy {
     if (existing?.type === 'directory') throw clash(`a ${source.type} to "/${path}", where a directory is`)
     if (!this.#entries.has(path)) this.#makeParents(path)
     const mode = source.type === 'symlink' ? 0o777 : this.#mode(source.mode, false)
-    this.#entries.set(path, { ...source, path, mode, ...this.#request.owner })
+    const { owner } = this.#request
+    // Tens of thousands of files keep what they are: one object for all platforms.
+    const isSame = path === source.path && mode === source.mode && owner === undefined
+    this.#entries.set(path, isSame ? source : { ...source, path, mode, ...owner })
   }
 
   #warnOfFlattening(source: string, matches: readonly CopyMatch[]): void {

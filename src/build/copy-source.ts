@@ -21,6 +21,28 @@ export interface CopySource {
   walk(directory: string): Iterable<TreeEntry>
 }
 
+/** The contexts of one build: what is in a directory is looked up once, whatever number of platforms and lines copy it. */
+export function contextSources(): (context: BuildContext) => CopySource {
+  const sources = new Map<BuildContext, CopySource>()
+  return context => {
+    const source = sources.get(context) ?? rememberingWalks(contextSource(context))
+    sources.set(context, source)
+    return source
+  }
+}
+
+function rememberingWalks(source: CopySource): CopySource {
+  const walks = new Map<string, readonly TreeEntry[]>()
+  return {
+    ...source,
+    walk: directory => {
+      const entries = walks.get(directory) ?? [...source.walk(directory)]
+      walks.set(directory, entries)
+      return entries
+    },
+  }
+}
+
 export function contextSource(context: BuildContext): CopySource {
   return {
     what: `the context "${context.root}"`,

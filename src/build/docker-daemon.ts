@@ -1,15 +1,14 @@
 import type { Readable } from 'node:stream'
 import type { Context } from '../core/context.ts'
 import { CloudimgError, errnoOf, reasonOf } from '../core/error.ts'
+import { connectEngine, findEngineSocket } from './engine.ts'
 
 /**
  * An image of docker's daemon (`DOCKER_HOST`, else its usual socket) as `docker save` gives it.
  * @throws IMAGE_NOT_FOUND where the daemon has none of that name; EXECUTOR_UNAVAILABLE where it does not answer.
  */
 export async function saveFromDaemon(name: string, ctx: Context): Promise<Readable> {
-  // Loaded when it is used: few builds ask a daemon.
-  const { default: Docker } = await import('dockerode')
-  const docker = new Docker()
+  const docker = await connectEngine(await findEngineSocket('docker'))
   ctx.signal.throwIfAborted()
   try {
     const image = docker.getImage(name)

@@ -12,7 +12,7 @@ import type { BaseImage } from './base-images.ts'
 import { collectImages } from './collect-images.ts'
 import type { BuildContext } from './context.ts'
 import { copyFrom } from './copy-rules.ts'
-import { contextSource, type CopySource, treeSource } from './copy-source.ts'
+import { type CopySource, treeSource } from './copy-source.ts'
 import { findCopySources } from './find-copy-sources.ts'
 import { type LayerSpec, roomFor, splitLayers } from './layers/layer-spec.ts'
 import type { LaidTemplate } from './lay-template.ts'
@@ -47,6 +47,8 @@ export interface PlanInputs {
   readonly kubefile: Kubefile
   readonly context: BuildContext
   readonly contexts: NamedContexts
+  /** What COPY sees of a directory; shared by the platforms of a build. */
+  readonly copySource: (context: BuildContext) => CopySource
   /** Whether `--no-cache` speaks of the stage: what it makes is made anew. */
   readonly isFresh: (stage: StagePlan) => boolean
   readonly store: Store
@@ -219,11 +221,11 @@ class StageRunner {
   async #origin(origin: CopyOrigin): Promise<CopySource> {
     switch (origin.from) {
       case 'context':
-        return contextSource(this.#inputs.context)
+        return this.#inputs.copySource(this.#inputs.context)
       case 'named': {
         const context = this.#inputs.contexts.get(origin.name)
         if (context?.kind !== 'directory') throw new CloudimgError('BUG', `no context "${origin.name}"`)
-        return contextSource(context.context)
+        return this.#inputs.copySource(context.context)
       }
       case 'stage': {
         const { tree, plan } = this.#done.get(origin.stage)!

@@ -8,6 +8,7 @@ import { parseClusterfile } from '../deploy/clusterfile/parse-clusterfile.ts'
 import type { Clusterfile } from '../deploy/clusterfile/schema.ts'
 import { readFileIfPresent } from '../io/files.ts'
 import { imageOf, type NodeFlags, nodeOptions } from './commands/run.ts'
+import type { RegistryFlags } from './registry-options.ts'
 import type { Session } from './session.ts'
 
 export interface DeclaredOptions {
@@ -36,7 +37,8 @@ export async function declaredOptions(
   const { ssh, marks, hosts, cluster } = declaredCluster(file, { directory, env: session.terminal.env })
   const { datastoreEndpointFile: beside } = spec
   const endpoint = beside === undefined ? {} : { datastoreEndpointFile: resolve(directory, beside) }
-  const given = await nodeOptions(session, { ...endpoint, ...flags })
+  const registry = flags.registry === undefined ? registryFlags(spec, directory) : {}
+  const given = await nodeOptions(session, { ...endpoint, ...registry, ...flags })
   const image = declaredImage(await imageOf(session, reference ?? spec.image, flags), spec)
   const nodeIps = { ...cluster.nodeIps, ...given.cluster?.nodeIps }
   const options = {
@@ -47,6 +49,19 @@ export async function declaredOptions(
     cluster: { ...cluster, ...given.cluster, nodeIps },
   }
   return { ssh, options }
+}
+
+function registryFlags(
+  { registry, registryLogin, registryCaFile }: Clusterfile['spec'],
+  directory: string,
+): RegistryFlags {
+  const { username, passwordEnv } = registryLogin ?? {}
+  return {
+    ...(registry === undefined ? {} : { registry }),
+    ...(username === undefined ? {} : { registryUsername: username }),
+    ...(passwordEnv === undefined ? {} : { registryPasswordEnv: passwordEnv }),
+    ...(registryCaFile === undefined ? {} : { registryCa: resolve(directory, registryCaFile) }),
+  }
 }
 
 /** What a file of sealer says in vain is said again, as warnings. @throws InvalidFileError; USAGE where there is no such file */

@@ -10,7 +10,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     if (error.code === 'EPIPE') process.exit(0)
   })
   try {
-    await createProgram({ stdout, stderr, stdin, env }, outcome).parseAsync([...argv], { from: 'user' })
+    await createProgram({ stdout, stderr, stdin, env }, outcome, argv[0]).parseAsync([...argv], { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     outcome.code = error.exitCode === 0 ? 0 : 2

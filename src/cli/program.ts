@@ -29,8 +29,11 @@ export interface Outcome {
   code: number
 }
 
-/** Every command with its options, help and examples. Actions are loaded when they are used: start-up stays quick. */
-export function createProgram(terminal: Terminal, outcome: Outcome): Command {
+/**
+ * Every command with its options, help and examples. Actions are loaded when they are used, and commands behind the `wanted` one
+ * are left out: start-up stays quick.
+ */
+export function createProgram(terminal: Terminal, outcome: Outcome, wanted?: string): Command {
   const program = new Command('cloudimg')
     .description('Pack a whole Kubernetes cluster into one OCI image and deploy it where there is no internet.')
     .version(packageVersion(), '-V, --version')
@@ -56,10 +59,15 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   }
   for (const [heading, groups] of chapters) {
     program.commandsGroup(heading)
-    for (const add of groups) add(program, act)
+    // What completes words looks at every command.
+    for (const add of groups) if (wanted === '__complete' || !hasCommand(program, wanted)) add(program, act)
   }
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program)
   return program
+}
+
+function hasCommand(program: Command, name: string | undefined): boolean {
+  return program.commands.some(command => command.name() === name || command.aliases().some(alias => alias === name))
 }
 
 /** The help's chapters, in the order in which a cluster comes to be. */

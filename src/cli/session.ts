@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8'
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
 import { closeAll } from '../io/at-end.ts'
@@ -41,6 +42,8 @@ export async function runSession(
   options: GlobalOptions,
   action: (session: Session) => Promise<number | void>,
 ): Promise<number> {
+  // The space for young objects stays as it is now: grown to 48 MB it costs more memory than the time that it saves is worth.
+  setFlagsFromString('--semi-space-growth-factor=1')
   const style = stylerFor(terminal.stderr, terminal.env)
   const controller = new AbortController()
   const interrupt = (): void => {

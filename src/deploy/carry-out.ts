@@ -47,6 +47,7 @@ export async function withOperation<T>(
       journal,
       holes: prepared.holes,
       hosts: prepared.hosts,
+      registry: prepared.registry,
       sources: new Sources(situation.rootfs.map(({ tree }) => tree)),
       ...(request.wishes?.fanOut === true ? { fanOut: new FanOut({ nodes, hosts, concurrency, clock: ends }) } : {}),
       keep: new Keep(join(directory, 'snapshots', journal.op)),
@@ -114,13 +115,21 @@ function laneOf(step: DeployStep): string {
 
 /** What was asked, as the journal compares it: a failure is resumed by the same words only. No secrets. */
 export function commandText({ request, plan }: Pick<Prepared, 'request' | 'plan'>): string {
-  const { nodeIps, tlsSans, endpoint, config } = request.cluster ?? {}
+  const { nodeIps, tlsSans, endpoint, config, registry } = request.cluster ?? {}
   const nodes = [...plan.nodes].map(({ host, role }) => `${role} ${host}`).sort()
   const leaving = plan.leaving.map(({ host }) => host)
   const { fixes, forgotten } = request
   // By which way the bytes come makes no other operation.
   const { fanOut: _way, ...wishes } = request.wishes ?? {}
-  const said = { nodeIps, tlsSans, endpoint, config, fixes, wishes }
+  const said = {
+    nodeIps,
+    tlsSans,
+    endpoint,
+    config,
+    registry: registry && [registry.mode, registry.url],
+    fixes,
+    wishes,
+  }
   return JSON.stringify({ action: plan.action, image: plan.image?.digest, nodes, leaving, forgotten, ...said })
 }
 

@@ -2,7 +2,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloudimgError, errnoOf } from '../core/error.ts'
 import { readFileIfPresent, withFileErrors } from '../io/files.ts'
-import { isAlive } from '../io/process-alive.ts'
+import { ownIdentity, pidOf, processState } from '../io/process-identity.ts'
 
 /**
  * One run of ours at a time for one cluster: a second one would find the first one's journal and take its place.
@@ -22,13 +22,14 @@ async function claim(directory: string, path: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
   for (let attempt = 1; ; attempt++) {
     try {
-      await writeFile(path, `${process.pid}\n`, { flag: 'wx', mode: 0o600 })
+      await writeFile(path, `${ownIdentity()}\n`, { flag: 'wx', mode: 0o600 })
       return
     } catch (error) {
       if (errnoOf(error) !== 'EEXIST') throw error
     }
-    const pid = Number((await readFileIfPresent(path))?.toString('utf8'))
-    if (isAlive(pid) || attempt === 3) {
+    const owner = (await readFileIfPresent(path))?.toString('utf8').trim() ?? ''
+    if (processState(owner) === 'running' || attempt === 3) {
+      const pid = pidOf(owner)
       throw new CloudimgError(
         'CLUSTER_LOCKED',
         `working on the cluster of "${directory}": process ${pid} of this machine is at it`,

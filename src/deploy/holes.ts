@@ -36,7 +36,7 @@ export class Holes {
   /** The content with every hole filled; what nobody has yet is made up now, once. */
   async fill(content: Content, ctx: Context): Promise<string> {
     const parts: string[] = []
-    for (const part of content) parts.push(typeof part === 'string' ? part : await this.#value(part.hole, ctx))
+    for (const part of content) parts.push(typeof part === 'string' ? part : await this.value(part.hole, ctx))
     return parts.join('')
   }
 
@@ -44,18 +44,26 @@ export class Holes {
     const value = this.#values.get(name)
     if (value !== undefined) return value
     const source = this.#source(name)
+    if ('derive' in source) {
+      const base = await this.#known(source.from, ctx)
+      return base === undefined ? undefined : this.#keep(name, source.derive(base))
+    }
     const text = await this.#hosts.get(source.host)?.read(source.path, ctx)
     const found = text === undefined ? undefined : source.find(text)
-    if (found !== undefined) this.#values.set(name, found)
-    return found
+    return found === undefined ? undefined : this.#keep(name, found)
   }
 
-  async #value(name: string, ctx: Context): Promise<string> {
+  /** As `fill`, of a single hole. */
+  async value(name: string, ctx: Context): Promise<string> {
     const known = await this.#known(name, ctx)
     if (known !== undefined) return known
-    const made = this.#source(name).make()
-    this.#values.set(name, made)
-    return made
+    const source = this.#source(name)
+    return this.#keep(name, 'derive' in source ? source.derive(await this.value(source.from, ctx)) : source.make())
+  }
+
+  #keep(name: string, value: string): string {
+    this.#values.set(name, value)
+    return value
   }
 
   #source(name: string): HoleSource {

@@ -1,7 +1,7 @@
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import type { SshOptions } from '../host/openssh.ts'
-import type { ConfigMap, Role } from '../runtime/runtime.ts'
+import type { ConfigMap, Registry, Role } from '../runtime/runtime.ts'
 import type { Plan } from './plan.ts'
 import type { DeployImage } from './deploy-image.ts'
 
@@ -44,6 +44,19 @@ export interface ClusterOptions {
   readonly config?: Partial<Readonly<Record<Role, ConfigMap>>>
   /** A datastore outside of the cluster, credentials included: a secret. Embedded unless told. */
   readonly datastoreEndpoint?: string
+  /** What the cluster has already, unless told; else none. */
+  readonly registry?: RegistryChoice
+}
+
+/** Where nodes shall ask for images that they lack. */
+export interface RegistryChoice {
+  readonly mode: Registry['mode']
+  /** With `url`: `https://host[:port][/prefix]`, without credentials. */
+  readonly url?: string
+  /** With `url`: whom nodes log in as. The password is a secret. */
+  readonly login?: { readonly username: string; readonly password: string }
+  /** With `url`: PEM of the authority that nodes trust there. */
+  readonly authority?: string
 }
 
 /** Consents and preferences that no machine can tell. All are `no` unless told. */
@@ -62,6 +75,8 @@ export interface Wishes {
   readonly ignore?: readonly string[]
   /** Hosts pass on to each other what they have. */
   readonly fanOut?: boolean
+  /** Images of the bundle that the registry of a URL lacks are pushed there. */
+  readonly registryPush?: boolean
   /** Agents that may be upgraded at once; 1 unless told. */
   readonly maxUnavailable?: number
 }

@@ -86,6 +86,9 @@ export async function perform(op: Op, host: Host, tools: Tools, ctx: Context): P
     case 'pause':
       await tools.pace.sleep(op.seconds * 1000 * tools.pace.settling, ctx.signal)
       return false
+    case 'push':
+      await tools.registry?.push(ctx)
+      return true
     case 'fetch':
       await tools.keep.fetch(host, op.path, op.name, ctx)
       return true

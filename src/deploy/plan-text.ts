@@ -80,6 +80,8 @@ function opLines(op: Op): readonly string[] {
       return [`wait ${op.seconds} s`]
     case 'fetch':
       return [`bring ${op.path} to the operator as ${op.name}`]
+    case 'push':
+      return [`push what ${op.url} lacks`]
     case 'installer':
       return [`$ ${quoteArgv([`${op.rootfs}/scripts/cloudimg-node`, op.verb, ...op.args])}`]
   }

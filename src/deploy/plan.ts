@@ -5,6 +5,7 @@ import type { DeployStep } from '../runtime/step.ts'
 import type { Action } from './action.ts'
 import { asIgnored } from './ignore-findings.ts'
 import type { Wishes } from './options.ts'
+import type { RegistryAnswer } from './registry/ask-registry.ts'
 import type { SituatedNode } from './situation.ts'
 
 /** All that a phase may know. Facts and wishes, no machine. */
@@ -21,6 +22,8 @@ export interface Deployment {
   readonly forgotten: readonly Member[]
   /** The cluster's own list, before the action; empty where there is none, or where no server answers. */
   readonly members: readonly Member[]
+  /** What the registry of a URL says; undefined where it was not asked. */
+  readonly registry?: RegistryAnswer | undefined
   readonly findings: readonly Finding[]
   readonly fixes: readonly string[]
   readonly wishes: Wishes

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { Context } from '../core/context.ts'
 import { CloudimgError, isCloudimgError } from '../core/error.ts'
+import { parseReference } from '../core/reference.ts'
 import type { Host } from '../host/host.ts'
 import { findRuntime } from '../runtime/find-runtime.ts'
 import type { Cluster, Member, Runtime } from '../runtime/runtime.ts'
@@ -13,6 +14,11 @@ import { stateHome } from './options.ts'
 import { connect, type Connected, disconnect } from './phases/connect.ts'
 import { gatherSituation, type Situation } from './phases/facts.ts'
 import { makePlan, type Plan } from './plan.ts'
+import { askRegistry } from './registry/ask-registry.ts'
+import { registryEnd } from './registry/open-registry.ts'
+import type { RegistryEnd } from './registry/registry-end.ts'
+import { chosenRegistry, givenSecrets } from './registry/choose-registry.ts'
+import { withoutPulled } from './registry/pulled-images.ts'
 import type { ActionRequest } from './request.ts'
 import type { SituatedNode } from './situation.ts'
 
@@ -29,6 +35,8 @@ export interface Prepared {
   readonly plan: Plan
   readonly runtime: Runtime
   readonly holes: Holes
+  /** The registry of a URL, where the cluster has one. */
+  readonly registry: RegistryEnd | undefined
   /** The operator's state of this cluster. */
   readonly directory: string
   readonly concurrency: number
@@ -81,15 +89,24 @@ async function prepare(
   const [first, ...rest] = situation.nodes.filter(node => node.leaves !== true)
   const leaving = situation.nodes.filter(node => node.leaves === true)
   if (first === undefined) throw new CloudimgError('BUG', `planning to ${action.name}: nobody is left`)
-  const nodes = [first, ...rest] as const
+  const everyone = [first, ...rest] as const
   const runtime = findRuntime(situation.rootfs[0].platform.metadata.runtime)
   const members = await askMembers(first, runtime, hosts, ctx)
   // A machine that is a node of ours has taken its old self's place already.
-  const reborn = new Set(nodes.filter(node => node.facts.cloudimg.node !== undefined).map(node => node.name))
+  const reborn = new Set(everyone.filter(node => node.facts.cloudimg.node !== undefined).map(node => node.name))
   const forgotten = members.filter(({ name }) => request.forgotten?.includes(name) === true && !reborn.has(name))
   const gone = new Set([...leaving, ...forgotten].map(node => node.name))
   const staying = members.filter(member => !gone.has(member.name))
-  const cluster = describeCluster(request, situation, nodes, staying, runtime, timeoutSeconds)
+  const cluster = describeCluster(request, situation, everyone, staying, runtime, timeoutSeconds)
+  const { collected = [] } = situation.rootfs[0].platform.metadata
+  const nodes = withoutPulled(everyone, cluster, collected)
+  const holes = new Holes(runtime.holes(first, cluster, givenSecrets(request.cluster)), hosts)
+  const end = registryEnd(cluster, situation.rootfs, holes, entry => ends.openRepository(entry))
+  const asked = nodes.map(node => hosts.get(node.host)!)
+  const registry =
+    end === undefined || cluster.registry.mode !== 'url' || request.image === undefined
+      ? undefined
+      : await askRegistry(end, cluster.registry.url, asked, concurrency, ctx)
   const { image, fixes = [], wishes = {} } = request
   const plan = makePlan(action, {
     image: image && { reference: image.reference, digest: image.digest },
@@ -99,14 +116,13 @@ async function prepare(
     leaving,
     forgotten,
     members,
+    registry,
     fixes,
     launch: launchLines(situation.rootfs[0].platform.metadata),
     wishes: { ...wishes, ...(situation.rootfs[0].platform.metadata.standIn === true ? { standIn: true } : {}) },
   })
   const directory = join(request.stateHome ?? stateHome(), cluster.id)
-  const given = request.cluster?.datastoreEndpoint
-  const holes = new Holes(runtime.holes(first, given === undefined ? {} : { 'datastore-endpoint': given }), hosts)
-  const known = { action, request, ends, connected, hosts, situation, nodes, plan, runtime, holes }
+  const known = { action, request, ends, connected, hosts, situation, nodes, plan, runtime, holes, registry: end }
   return { ...known, directory, concurrency, timeoutSeconds }
 }
 
@@ -148,9 +164,15 @@ function describeCluster(
     tlsSans: [...new Set([...extra, ...(wishes.endpoint === undefined ? [] : [wishes.endpoint])])],
     config: { server: wishes.config?.server ?? inherited?.config ?? {}, agent: wishes.config?.agent ?? {} },
     datastore: datastoreFor(request, inherited?.datastore, servers.length),
+    registry: chosenRegistry(wishes.registry) ?? inherited?.registry ?? { mode: 'none' },
+    registryHosts: registryHostsOf(situation.rootfs.flatMap(({ images }) => images)),
     servers: [...new Set(addresses)].filter(address => address !== ''),
     timeoutSeconds,
   }
+}
+
+function registryHostsOf(images: readonly string[]): readonly string[] {
+  return [...new Set(images.map(image => parseReference(image).registry))].sort()
 }
 
 /** What it has stays, unless it shall be converted; a new one is as small as its servers allow. */

@@ -4,6 +4,7 @@ import type { ReadonlyHost } from '../host/host.ts'
 import { matchesContent, type Probe } from '../runtime/step.ts'
 import type { Holes } from './holes.ts'
 import type { Keep } from './keep.ts'
+import type { RegistryEnd } from './registry/registry-end.ts'
 
 /** What probes look at. */
 export interface Sight {
@@ -11,6 +12,8 @@ export interface Sight {
   readonly holes: Holes
   /** What the operation has brought to the operator; absent before there is an operation. */
   readonly keep?: Keep
+  /** Absent where the cluster has no registry of a URL. */
+  readonly registry?: RegistryEnd | undefined
 }
 
 /** Whether what the probe says is true of the host now. Changes nothing. */
@@ -41,6 +44,8 @@ export async function holds(probe: Probe, host: ReadonlyHost, sight: Sight, ctx:
     }
     case 'on':
       return await holds(probe.of, hostNamed(sight.hosts, probe.host), sight, ctx)
+    case 'pushed':
+      return (await sight.registry?.missing(ctx))?.length === 0
     case 'kept':
       return (await sight.keep?.has(probe.name)) ?? false
   }

@@ -25,6 +25,8 @@ export interface Rootfs {
   readonly installer: string
   /** Every container image that a node shall have, in full names. */
   readonly images: readonly string[]
+  /** Those of them that the runtime brings itself. */
+  readonly ownImages: readonly string[]
 }
 
 /** @throws IMAGE_INVALID where the image brings no installer, or names that hosts could not verify. */
@@ -38,7 +40,7 @@ export async function openRootfs(platform: DeployPlatform, reference: string, ct
     })
   }
   const images = await expectedImages(platform.metadata, path => readText(tree, path, ctx))
-  return { platform, tree, installer, images }
+  return { platform, tree, installer, ...images }
 }
 
 /**
@@ -65,7 +67,7 @@ export async function openInstalledRootfs(facts: HostFacts, host: ReadonlyHost, 
     metadata: parseClusterMetadata(metadata),
     listRootfs: () => Promise.resolve([]),
   }
-  return { platform, tree: [], installer, images: await expectedImages(platform.metadata, read) }
+  return { platform, tree: [], installer, ...(await expectedImages(platform.metadata, read)) }
 }
 
 /** For machines on which nothing is left: a reset that was cut off at its very end still has locks to give back. */
@@ -84,19 +86,19 @@ export async function emptyRootfs({ platform }: HostFacts): Promise<Rootfs> {
     images: [],
   }
   const none = { platform, digest: digestOf(''), metadata, listRootfs: () => Promise.resolve([]) }
-  return { platform: none, tree: [], installer, images: [] }
+  return { platform: none, tree: [], installer, images: [], ownImages: [] }
 }
 
 /** The runtime's own, and whatever the build has collected. */
 async function expectedImages(
   { images, collected = [] }: ClusterMetadata,
   read: (path: string) => Promise<string | undefined>,
-): Promise<readonly string[]> {
-  const named = [...images, ...collected.map(image => image.name)]
-  const names = new Set(named.map(name => formatReference(parseReference(name))))
-  const list = await read(runtimeListPath)
-  for (const { image } of parseImageList(list ?? '', runtimeListPath).requests) names.add(image)
-  return [...names].sort()
+): Promise<Pick<Rootfs, 'images' | 'ownImages'>> {
+  const full = (name: string): string => formatReference(parseReference(name))
+  const { requests } = parseImageList((await read(runtimeListPath)) ?? '', runtimeListPath)
+  const own = new Set([...images.map(full), ...requests.map(({ image }) => image)])
+  const all = new Set([...own, ...collected.map(image => full(image.name))])
+  return { images: [...all].sort(), ownImages: [...own].sort() }
 }
 
 async function readText(tree: readonly RootfsFile[], path: string, ctx: Context): Promise<string | undefined> {

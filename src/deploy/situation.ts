@@ -11,4 +11,6 @@ export interface SituatedNode extends PlannedNode {
   readonly staged: boolean
   /** It is to leave the cluster. */
   readonly leaves?: boolean
+  /** It is not given the collected images: it asks a registry for them. */
+  readonly pulls?: boolean
 }

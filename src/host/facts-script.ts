@@ -48,6 +48,8 @@ for unit in k3s k3s-agent; do
 done
 [ -x /usr/local/bin/k3s ] && /usr/local/bin/k3s --version 2>/dev/null | lines k3s-version
 [ -f /etc/rancher/k3s/config.yaml ] && sed -e 's/^\\([a-z-]*token[a-z-]*\\):.*/\\1: (hidden)/' -e 's/^\\(datastore-endpoint\\):.*/\\1: (hidden)/' /etc/rancher/k3s/config.yaml | lines k3s-config
+[ -f /etc/rancher/k3s/registries.yaml ] && sed 's/^\\( *password\\):.*/\\1: (hidden)/' /etc/rancher/k3s/registries.yaml | lines k3s-registries
+say unit-registry "$(systemctl is-active cloudimg-registry 2>/dev/null) $(systemctl is-enabled cloudimg-registry 2>/dev/null | head -n 1)"
 for file in /etc/rancher/k3s/config.yaml.d/*.yaml /etc/rancher/k3s/config.yaml.d/*.yml; do
   [ -f "$file" ] && sed -n "s|^\\"\\{0,1\\}\\([a-z-]*\\)+\\{0,1\\}\\"\\{0,1\\}:.*|$(basename "$file"): \\1|p" "$file" | lines k3s-drop-in
 done

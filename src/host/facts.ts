@@ -74,6 +74,10 @@ export interface K3sFacts {
   readonly standIn: boolean
   /** `/etc/rancher/k3s/config.yaml` with every token's value replaced by `(hidden)`. */
   readonly config: string | undefined
+  /** `/etc/rancher/k3s/registries.yaml` with every password replaced by `(hidden)`. */
+  readonly registries: string | undefined
+  /** The registry that cloudimg runs on servers. */
+  readonly registryUnit: UnitFacts
   /** Top-level keys in `config.yaml.d`, as `file: key`. */
   readonly dropIns: readonly string[]
   readonly dataPresent: boolean
@@ -232,6 +236,8 @@ function parseK3s(all: (key: string) => readonly string[], one: (key: string) =>
     version: /^k3s version (\S+)/.exec(said[0] ?? '')?.[1],
     standIn: said.slice(1).some(line => /stand-in/i.test(line)),
     config: joined(all('k3s-config')),
+    registries: joined(all('k3s-registries')),
+    registryUnit: parseUnit(one('unit-registry')),
     dropIns: all('k3s-drop-in'),
     dataPresent: one('k3s-data') === 'yes',
     volumes: all('k3s-volume'),

@@ -33,6 +33,11 @@ export function fileError(doing: string, path: string, error: unknown): Cloudimg
   return new CloudimgError('FILE_ERROR', `${doing} "${path}": ${why}`, { cause: error, data: { path }, ...hint })
 }
 
+/** Whether something could not be written because its file system takes no writes. */
+export function isReadOnlyDisk(error: unknown): error is CloudimgError {
+  return error instanceof CloudimgError && errnoOf(error.cause) === 'EROFS'
+}
+
 /** Runs `work`, turning what Node throws into a FILE_ERROR or DISK_FULL that says what was being done. */
 export async function withFileErrors<T>(doing: string, path: string, work: () => Promise<T>): Promise<T> {
   try {
@@ -125,5 +130,12 @@ async function absentAsUndefined<T>(work: Promise<T>): Promise<T | undefined> {
 
 /** Byte order of names, whatever the locale: what makes listings, tars and digests the same everywhere. */
 export function compareBytes(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+  const length = Math.min(a.length, b.length)
+  for (let at = 0; at < length; at++) {
+    const [left, right] = [a.charCodeAt(at), b.charCodeAt(at)]
+    if (left === right) continue
+    // Where UTF-16 and UTF-8 disagree: halves of characters beyond 16 bits.
+    return left < 0xd800 || right < 0xd800 ? left - right : Buffer.compare(Buffer.from(a), Buffer.from(b))
+  }
+  return a.length - b.length
 }

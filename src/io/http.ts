@@ -1,5 +1,4 @@
 import { Readable } from 'node:stream'
-import { getCACertificates } from 'node:tls'
 import type * as Undici from 'undici'
 import { MiB } from '../core/bytes.ts'
 import type { Context } from '../core/context.ts'
@@ -76,7 +75,7 @@ function findProxy(url: URL): URL | undefined {
   }
 }
 
-// Node's `ca` replaces the authorities it trusts by itself: ours come in addition.
+// Node's `ca` replaces the authorities it trusts by itself: ours come in addition. `tls` is loaded late, as undici is.
 function tlsOptions(trust: Trust | undefined): {
   readonly ca?: string[]
   readonly rejectUnauthorized?: boolean
@@ -84,7 +83,9 @@ function tlsOptions(trust: Trust | undefined): {
   readonly key?: string
 } {
   return {
-    ...(trust?.ca === undefined ? {} : { ca: [...getCACertificates('default'), trust.ca] }),
+    ...(trust?.ca === undefined
+      ? {}
+      : { ca: [...process.getBuiltinModule('node:tls').getCACertificates('default'), trust.ca] }),
     ...(trust?.insecure === true ? { rejectUnauthorized: false } : {}),
     ...trust?.client,
   }

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { chmod, open, mkdir, rename, rm, stat } from 'node:fs/promises'
-import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { digestOf, hexOf } from '../core/digest.ts'
 import { errnoOf } from '../core/error.ts'
@@ -13,7 +12,7 @@ import {
   withFileErrors,
   writeFileAtomic,
 } from './files.ts'
-import { isAlive } from './process-alive.ts'
+import { ownIdentity, processState, type ProcessState } from './process-identity.ts'
 
 /** A download on its way. Exactly one of `commit`, `keep` and `discard` ends it. */
 export interface PartialFile {
@@ -38,7 +37,7 @@ export interface PartialOrigin {
 }
 
 const abandonedMs = 10 * 60_000
-/** Claims of this very process, to tell them from those of a dead one that had the same number. */
+/** Claims of this process that have not ended. */
 const held = new Set<string>()
 
 /**
@@ -48,7 +47,7 @@ const held = new Set<string>()
 export async function openPartialFile(key: string, downloads: string): Promise<PartialFile> {
   await withFileErrors('making', downloads, () => mkdir(downloads, { recursive: true }))
   const name = hexOf(digestOf(key)).slice(0, 32)
-  const mine = `${name}.${machine()}-${process.pid}-${randomBytes(4).toString('hex')}.part`
+  const mine = `${name}.${ownIdentity()}.${randomBytes(4).toString('hex')}.part`
   const path = join(downloads, mine)
   await withFileErrors('making', path, async () => {
     await claim(downloads, name, path)
@@ -112,10 +111,22 @@ async function claim(downloads: string, name: string, path: string): Promise<voi
 }
 
 function isAbandoned(file: string, mtimeMs: number): boolean {
-  const [, where, pid] = /\.([0-9a-f]+)-(\d+)-[0-9a-f]+\.part$/.exec(file) ?? []
-  if (where === undefined || held.has(file)) return !held.has(file)
+  if (held.has(file)) return false
   if (Date.now() - mtimeMs > abandonedMs) return true
-  return where === machine() && (Number(pid) === process.pid || !isAlive(Number(pid)))
+  const owner = ownerOf(file)
+  return owner === undefined || owner === ownIdentity() || processState(owner) === 'gone'
+}
+
+/** Whether a process may be at work on a file of a folder of downloads, by its name and when it was last written. */
+export function isUnderWay(file: string, mtimeMs: number): boolean {
+  const owner = ownerOf(file)
+  const state: ProcessState = owner === undefined ? 'gone' : processState(owner)
+  return state === 'running' || (state === 'elsewhere' && Date.now() - mtimeMs < abandonedMs)
+}
+
+// `<key>.<process identity>.<random>.part`, and `.json` behind it for where it comes from; `<key>.part` is nobody's.
+function ownerOf(file: string): string | undefined {
+  return /^[0-9a-f]+\.([0-9a-f]+-[^.]+)\..*part/.exec(file)?.[1]
 }
 
 async function giveBack(path: string, free: string): Promise<void> {
@@ -149,8 +160,4 @@ async function readOrigin(path: string): Promise<PartialOrigin | undefined> {
   } catch {
     return undefined
   }
-}
-
-function machine(): string {
-  return hexOf(digestOf(hostname())).slice(0, 8)
 }

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { Header } from 'tar'
+import { Header } from 'tar/header'
 import { CloudimgError, reasonOf } from '../core/error.ts'
 import { limits } from './limits.ts'
 

@@ -44,6 +44,9 @@ export interface Cluster {
   /** Further keys of the runtime's own configuration, by role. */
   readonly config: Readonly<Record<Role, ConfigMap>>
   readonly datastore: Datastore
+  readonly registry: Registry
+  /** Registries that the names of the bundle's images begin with, sorted: `docker.io`. */
+  readonly registryHosts: readonly string[]
   /** Addresses of its servers, those of `members` and those that are to come: where nodes may have been told to join. */
   readonly servers: readonly string[]
   /** How long one node may take to come up. */
@@ -53,9 +56,26 @@ export interface Cluster {
 /** Where a cluster keeps its state: in a file of its only server, in its servers together, or elsewhere. */
 export type Datastore = 'sqlite' | 'etcd' | 'external'
 
+/**
+ * Where nodes ask for images that they lack: nowhere, each other, a registry on each server that cloudimg fills and starts, or one
+ * that somebody else runs.
+ */
+export type Registry =
+  | { readonly mode: 'none' | 'embedded' | 'managed' }
+  | {
+      readonly mode: 'url'
+      /** `https://registry.example:5000/prefix`, without credentials and without a slash at its end. */
+      readonly url: string
+      /** Whom nodes log in as; its password is a hole. */
+      readonly username?: string
+      /** Its certificate is judged by an authority that nodes are given. */
+      readonly hasAuthority: boolean
+    }
+
 /** What a cluster has already, as a server of it tells. */
 export interface Inherited {
   readonly datastore: Datastore
+  readonly registry: Registry
   readonly config: ConfigMap
   /** Its own addresses included. */
   readonly tlsSans: readonly string[]
@@ -81,14 +101,24 @@ export interface UpgradeOptions {
   readonly drain: boolean
 }
 
-/** Where a hole's value comes from: read back from a host that has it, else made up once. */
-export interface HoleSource {
+/** Where a hole's value comes from. */
+export type HoleSource = KeptHole | DerivedHole
+
+/** Read back from a host that has it, else made up once. */
+export interface KeptHole {
   readonly hole: string
   readonly host: string
   readonly path: string
   /** Finds the value in the file's text. */
   readonly find: (text: string) => string | undefined
   readonly make: () => string
+}
+
+/** Follows from another hole's value, always in the same way. */
+export interface DerivedHole {
+  readonly hole: string
+  readonly from: string
+  readonly derive: (value: string) => string
 }
 
 /** A node as the cluster's own list has it. */
@@ -115,9 +145,13 @@ export interface Runtime {
   requirements(node: PlannedNode, cluster: Cluster): readonly Finding[]
   /** Pure: what a machine tells of its cluster; undefined where it is no server of one that cloudimg made. */
   inherited(server: PlannedNode): Inherited | undefined
+  /** Pure: the registry that a machine was told to ask; undefined where cloudimg told it none. */
+  registry(facts: HostFacts): Registry | undefined
   /** `given`: values that the user brought, by hole. */
-  holes(firstServer: PlannedNode, given?: Readonly<Record<string, string>>): readonly HoleSource[]
+  holes(firstServer: PlannedNode, cluster: Cluster, given?: Readonly<Record<string, string>>): readonly HoleSource[]
   install(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
+  /** A server's own registry is filled with the images of its rootfs, and runs; nothing where the cluster has none. */
+  serveImages(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   init(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   join(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
   /** Gives a node that is up the container images of its rootfs. */

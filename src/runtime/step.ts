@@ -69,6 +69,8 @@ export type Op =
   | { readonly op: 'watch'; readonly stays: Probe; readonly what: string; readonly seconds: number }
   /** Lets the cluster settle. */
   | { readonly op: 'pause'; readonly seconds: number }
+  /** Brings images of the bundle to the registry of a URL, those that it lacks; done by the operator, not by the host. */
+  | { readonly op: 'push'; readonly url: string }
   /** Brings a file to the operator, who keeps it under this name with the operation's other things, 0600. */
   | { readonly op: 'fetch'; readonly path: string; readonly name: string }
 
@@ -86,6 +88,8 @@ export type Probe =
   | { readonly probe: 'any'; readonly of: readonly Probe[] }
   /** Looked at from another host: whether a node is Ready is for a server to tell. */
   | { readonly probe: 'on'; readonly host: string; readonly of: Probe }
+  /** The registry of a URL has every image of the bundle. */
+  | { readonly probe: 'pushed'; readonly url: string }
   /** What `fetch` keeps is there. */
   | { readonly probe: 'kept'; readonly name: string }
 

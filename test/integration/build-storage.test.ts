@@ -1,6 +1,7 @@
 import { mkdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ownIdentity } from '../../src/io/process-identity.ts'
 import { cloudimg, cloudimgFailure, cloudimgJson, type CloudimgPlace, storeOf } from '../support/cloudimg.ts'
 import { must } from '../support/command.ts'
 import { type BuildAnswer, buildK3s, type K3sBuild, k3sBuildArgs } from '../support/k3s-build.ts'
@@ -79,14 +80,16 @@ describe('one store', () => {
     const place = { home: at('leftovers') }
     const tmp = join(storeOf(place), 'tmp')
     await mkdir(tmp, { recursive: true })
-    const dead = await must(['sh', '-c', 'echo $$'])
+    const own = ownIdentity()
+    const dead = own.replace(/-\d+-/, '-1-')
+    const elsewhere = '1-1-0123456789ab'
     const hourAgo = new Date(Date.now() - 3_600_000)
-    for (const name of [`${dead}.old`, `${dead}.new`, `${process.pid}.old`]) {
+    for (const name of [`${dead}.new`, `${elsewhere}.old`, `${elsewhere}.new`, `${own}.old`]) {
       await writeFile(join(tmp, name), 'half')
       if (name.endsWith('.old')) await utimes(join(tmp, name), hourAgo, hourAgo)
     }
     await expectGood('leftovers-build', place)
-    expect(strayFiles(storeOf(place))).toEqual([`tmp/${process.pid}.old`, `tmp/${dead}.new`].sort())
+    expect(strayFiles(storeOf(place))).toEqual([`tmp/${own}.old`, `tmp/${elsewhere}.new`].sort())
   })
 
   it('serves builds at the same time', async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Lab, type Sandbox } from '../support/installer-sandbox.ts'
+import { listening, servedRelease } from '../support/served-release.ts'
 import { sample } from '../support/soak.ts'
 
 // A power cut at a write of the installer or of its shims, at a sample of them here, at every one of them in `npm run soak`:
@@ -8,6 +9,7 @@ import { sample } from '../support/soak.ts'
 
 const first = { version: 'v1.31.4+k3s1', script: '1', extra: { 'bin/helm': 'helm one', 'bin/old': 'goes away' } }
 const second = { version: 'v1.31.5+k3s1', script: '2', extra: { 'bin/helm': 'helm two' } }
+const served = servedRelease('v1.31.4+k3s1', { 'docker.io/library/web:1': 'web' })
 const config = { one: "node-ip: '10.0.0.1'\n", two: "node-ip: '10.0.0.1'\ndebug: true\n" }
 
 interface Scenario {
@@ -16,6 +18,8 @@ interface Scenario {
   readonly before: (host: Sandbox) => void
   /** Whole texts of config.yaml of which one must be there whenever a unit is. */
   readonly configs: readonly string[]
+  /** Before each command, where it runs. */
+  readonly prepare?: string
   /** A second whole run changes something again. */
   readonly twice?: boolean
 }
@@ -66,6 +70,16 @@ const scenarios: readonly Scenario[] = [
     configs: [one],
   },
   { name: 'join', argv: host => start('join', host), before: nothing, configs: [one] },
+  {
+    name: 'registry',
+    argv: host => ['registry', '--rootfs', host.rootfs(served), '--port', '5443', '--timeout', '20'],
+    before: host => {
+      must(host, ['install', '--rootfs', host.rootfs(served)])
+      host.write('/etc/rancher/k3s/registry/config.yml', 'version: 0.1\n')
+    },
+    configs: [],
+    prepare: listening,
+  },
   { name: 'upgrade', argv: upgrade, before: started, configs: [one, two] },
   { name: 'rollback', argv: () => ['rollback', '--timeout', '20'], before: upgraded, configs: [one, two] },
   {
@@ -93,8 +107,8 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
 
   // The writes are the same under every shell: busybox runs the longest three commands.
   const chosen =
-    userland === 'busybox' ? scenarios.filter(({ name }) => /^(init.*|upgrade|reset)$/.test(name)) : scenarios
-  it.each(chosen)('$name survives power cuts at its writes', ({ name, argv, before, configs, twice }) => {
+    userland === 'busybox' ? scenarios.filter(({ name }) => /^(init.*|registry|upgrade|reset)$/.test(name)) : scenarios
+  it.each(chosen)('$name survives power cuts at its writes', ({ name, argv, before, configs, prepare, twice }) => {
     const prepared = lab.host()
     prepared.write('/shim/one.yaml', one)
     prepared.write('/shim/two.yaml', two)
@@ -103,12 +117,13 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
     before(prepared)
     const command = argv(prepared)
 
+    const options = prepare === undefined ? {} : { prepare }
     const whole = lab.copy(prepared)
-    expect(whole.run(command)).toMatchObject({ status: 0 })
+    expect(whole.run(command, options)).toMatchObject({ status: 0 })
     const writes = whole.points()
     expect(writes).toBeGreaterThan(1)
     const end = whole.snapshot()
-    expect(whole.run(command).answer, 'the second whole run').toMatchObject({
+    expect(whole.run(command, options).answer, 'the second whole run').toMatchObject({
       ok: true,
       changed: twice === true,
     })
@@ -116,13 +131,13 @@ describe.each(['dash with GNU tools', 'busybox'] as const)('under %s, with a shi
     const all = Array.from({ length: writes }, (_, index) => index + 1)
     for (const write of sample(`cuts of ${name}, ${userland}`, all, 6)) {
       const host = lab.copy(prepared)
-      const cut = host.run(command, { crashAt: write })
+      const cut = host.run(command, { ...options, crashAt: write })
       expect(cut, `cut at write ${write}`).toMatchObject({ status: 137, answer: undefined })
       const unit = ['k3s', 'k3s-agent'].some(name => host.exists(`/etc/systemd/system/${name}.service`))
       const found = unit ? host.read('/etc/rancher/k3s/config.yaml') : 'no unit'
       expect(['no unit', ...configs], `config.yaml after a cut at write ${write}`).toContain(found)
       host.reboot()
-      const again = host.run(command)
+      const again = host.run(command, options)
       expect(again, `again after a cut at write ${write}: ${again.stderr}`).toMatchObject({ status: 0 })
       expect(host.snapshot(), `the end after a cut at write ${write}`).toEqual(end)
       host.destroy()

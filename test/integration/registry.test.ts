@@ -10,7 +10,7 @@ import { closeConnections, drain, send, sendFollowing } from '../../src/io/http.
 import { copyImage } from '../../src/oci/copy.ts'
 import { mediaTypes } from '../../src/oci/descriptor.ts'
 import { checkLogin } from '../../src/oci/remote/check-login.ts'
-import { anonymous, type Credentials } from '../../src/oci/remote/credential.ts'
+import type { Credentials } from '../../src/oci/remote/credential.ts'
 import { readTrust } from '../../src/oci/remote/endpoint.ts'
 import { type RemoteOptions, type RemoteRepository, remoteRepository } from '../../src/oci/remote/registry.ts'
 import { type RunningRegistry, serveRegistry } from '../../src/oci/serve/serve.ts'
@@ -22,6 +22,7 @@ import { type ContainerTools, openContainerTools } from '../support/engines.ts'
 import { makeCertificates } from '../support/certificates.ts'
 import { type RealRegistry, startRealRegistry } from '../support/real-registry.ts'
 import { jsonSample, sampleIndex } from '../support/sample-image.ts'
+import { anonymous } from '../support/anonymous.ts'
 
 const ctx = quietContext(600_000)
 const { index, images, all } = sampleIndex(['amd64', 'arm64'], Buffer.alloc(3_000_000, 'some content'))

@@ -6,7 +6,6 @@ import { hostPlatform } from '../../src/core/platform.ts'
 import { parseReference } from '../../src/core/reference.ts'
 import { saveDirectory } from '../../src/oci/archive/save-directory.ts'
 import { imageFor } from '../../src/oci/document.ts'
-import { anonymous } from '../../src/oci/remote/credential.ts'
 import { remoteRepository } from '../../src/oci/remote/registry.ts'
 import { makeCertificates } from '../support/certificates.ts'
 import { type CloudimgServer, startCloudimgServer } from '../support/cloudimg-server.ts'
@@ -22,6 +21,7 @@ import {
 } from '../support/engines.ts'
 import { memoryEnd } from '../support/memory-end.ts'
 import { sampleIndex } from '../support/sample-image.ts'
+import { anonymous } from '../support/anonymous.ts'
 
 const ctx = quietContext(600_000)
 const platform = hostPlatform()

@@ -2,8 +2,10 @@ import { digestOf } from '../../src/core/digest.ts'
 import { runAction } from '../../src/deploy/actions/run.ts'
 import type { PlanInput } from '../../src/deploy/plan.ts'
 import type { SituatedNode } from '../../src/deploy/situation.ts'
+import type { RegistryAnswer } from '../../src/deploy/registry/ask-registry.ts'
 import type { Finding } from '../../src/runtime/finding.ts'
 import { k3s } from '../../src/runtime/k3s/k3s.ts'
+import type { Cluster, Registry } from '../../src/runtime/runtime.ts'
 import { sampleCluster, sampleFacts, sampleNode } from './sample-node.ts'
 
 /** What `run` would find on these machines. */
@@ -37,6 +39,23 @@ const seen =
 
 const record = (more: object): string =>
   `node=${JSON.stringify({ v: 1, cluster: 'c-1', role: 'server', digest: sampleNode().rootfs.digest, ...more })}`
+
+const registries = '# Written by cloudimg and owned whole: change the cluster with cloudimg, not here.'
+const url = { mode: 'url', url: 'https://hub.example', hasAuthority: false } as const
+
+/** On a cluster that shall have this registry. */
+const withRegistry =
+  (registry: Registry, more: Partial<PlanInput> = {}, cluster: Partial<Cluster> = {}) =>
+  (): readonly Finding[] =>
+    findingsOf([sampleNode(), sampleNode({}, 2)], { cluster: { ...sampleCluster, registry, ...cluster }, ...more })
+
+/** A registry of a URL that says this. */
+const answering = (more: Partial<RegistryAnswer>): (() => readonly Finding[]) => {
+  const answer = { state: 'answered', why: '', missing: [], collisions: [], unreaching: [], ...more } as const
+  return withRegistry(url, { registry: answer }, { hasFeature: () => true })
+}
+
+const arm = { ...sampleFacts([], 2), platform: { os: 'linux', arch: 'arm64' } } as const
 
 const bare = sampleNode({ facts: { ...sampleFacts(), defaultRoutes: [] } })
 const member = {
@@ -83,6 +102,32 @@ export const redCases: Readonly<Record<string, () => readonly Finding[]>> = {
   role: seen(record({ role: 'agent' })),
   upgrade: seen(record({ digest: `sha256:${'0'.repeat(64)}` })),
   'config-differs': seen(record({}), 'unit-k3s=active enabled', 'k3s-config=disable: "traefik"'),
+  'registry-differs': seen(
+    record({}),
+    'unit-k3s=active enabled',
+    `k3s-registries=${registries}`,
+    'k3s-registries=# registry: embedded',
+  ),
+  'registries-file': seen('k3s-registries=mirrors: {}'),
+  'registry-version': withRegistry({ mode: 'embedded' }),
+  'registry-fallback': withRegistry({ mode: 'embedded' }),
+  'registry-runtime': withRegistry(
+    { mode: 'embedded' },
+    {},
+    { config: { server: { 'container-runtime-endpoint': '/run/x.sock' }, agent: {} } },
+  ),
+  'registry-program': withRegistry({ mode: 'managed' }),
+  'registry-platforms': () =>
+    findingsOf([sampleNode(), sampleNode({ facts: arm }, 2)], {
+      cluster: { ...sampleCluster, registry: { mode: 'managed' } },
+    }),
+  'registry-push': withRegistry({ mode: 'none' }, { wishes: { registryPush: true } }),
+  'registry-silent': answering({ state: 'silent', why: 'connection refused' }),
+  'registry-login': answering({ state: 'login', why: 'authentication required' }),
+  'registry-reach': answering({ unreaching: ['10.0.0.2'] }),
+  'registry-images': answering({ missing: [{ name: 'docker.io/library/web:1', why: 'absent' }] }),
+  'registry-tag': answering({ missing: [{ name: 'docker.io/library/web:1', why: 'other' }] }),
+  'registry-collision': answering({ collisions: ['docker.io/library/web:1 and quay.io/library/web:1'] }),
   image: () => findingsOf([sampleNode({ rootfs: { ...sampleNode().rootfs, files: new Map() } })]),
   'same-name': () => findingsOf([sampleNode(), sampleNode({ name: 'node1' }, 2)]),
   'same-address': () =>

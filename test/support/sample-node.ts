@@ -62,6 +62,8 @@ export const sampleCluster: Cluster = {
   tlsSans: [],
   config: { server: {}, agent: {} },
   datastore: 'sqlite',
+  registry: { mode: 'none' },
+  registryHosts: ['docker.io'],
   servers: ['10.0.0.1'],
   timeoutSeconds: 900,
 }

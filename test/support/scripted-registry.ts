@@ -1,8 +1,9 @@
 import type { ServerResponse } from 'node:http'
 import { parseReference } from '../../src/core/reference.ts'
-import { anonymous, type Credential } from '../../src/oci/remote/credential.ts'
+import type { Credential } from '../../src/oci/remote/credential.ts'
 import { type RemoteOptions, type RemoteRepository, remoteRepository } from '../../src/oci/remote/registry.ts'
 import { type SeenRequest, startServer, type TestServer } from './http-server.ts'
+import { anonymous } from './anonymous.ts'
 
 export type Answer = (request: SeenRequest, response: ServerResponse, server: TestServer) => void | Promise<void>
 

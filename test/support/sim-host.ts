@@ -14,6 +14,7 @@ import { operator } from './sim-network.ts'
 import type { SimWorld } from './sim-world.ts'
 
 export const configPath = '/etc/rancher/k3s/config.yaml'
+export const registriesPath = '/etc/rancher/k3s/registries.yaml'
 
 const journals = '/var/lib/cloudimg/journal'
 
@@ -65,6 +66,7 @@ export class SimHost implements Host {
   /** Whatever k3s is switched to, its node is never Ready. */
   isBroken = false
   isOff = false
+  cannotReachRegistry = false
   /** What its certificates and changed files are, as the product's scripts print them. */
   certificates = ''
   drift: readonly string[] = []
@@ -141,10 +143,14 @@ export class SimHost implements Host {
     // What a node once was is a note, not a part of what it is.
     const quiet = /^\/(?:run|etc\/rancher\/node\/password|var\/lib\/cloudimg\/(?:lock|journal|was|previous))/
     const files = [...this.files].filter(([path]) => !quiet.test(path)).sort(([a], [b]) => (a < b ? -1 : 1))
-    const shown = (content: Buffer): string =>
-      content.length > 10_000 ? digestOfBuffer(content) : hideTokens(content.toString('utf8'))
+    const shown = (path: string, content: Buffer): string =>
+      path.startsWith('/etc/rancher/k3s/registry/')
+        ? 'made for this cluster'
+        : content.length > 10_000
+          ? digestOfBuffer(content)
+          : hideTokens(content.toString('utf8'))
     return {
-      files: files.map(([path, { content, mode }]) => [path, mode, shown(content)]),
+      files: files.map(([path, { content, mode }]) => [path, mode, shown(path, content)]),
       links: [...this.links].filter(([path]) => !quiet.test(path)).sort(byKey),
       units: [...this.units].sort(byKey),
       defaultRoute: this.defaultRoute,
@@ -304,6 +310,10 @@ export class SimHost implements Host {
         if (running === undefined) return ok('gone 0\n')
         return ok(running.endsAt > this.#world.clock.now() ? 'running 0\n' : `ended 0\n${running.result}\n`)
       }
+      case 'registry-reach':
+        return ok(this.#world.registry === undefined || this.cannotReachRegistry ? 'no\n' : 'yes\n')
+      case 'images-present':
+        return yes(this.text('/var/lib/rancher/k3s/imported') === this.text(args[0]!))
       case 'unit-held':
         return yes(unit?.enabled !== true)
       case 'unit-stopped':
@@ -356,6 +366,7 @@ export class SimHost implements Host {
       return `unit-${name}=${active ? 'active' : 'inactive'} ${is}`
     }
     const config = this.text(configPath)
+    const registries = this.text(registriesPath)?.replaceAll(/^( *password):.*$/gm, '$1: (hidden)')
     const node = this.text('/var/lib/cloudimg/node.json')
     const lock = this.text('/var/lib/cloudimg/lock')
     const staged = [...this.files.keys()].filter(path => path.endsWith('.staged'))
@@ -385,6 +396,13 @@ export class SimHost implements Host {
             .trimEnd()
             .split('\n')
             .map(line => `k3s-config=${line}`)),
+      ...(registries === undefined
+        ? []
+        : registries
+            .trimEnd()
+            .split('\n')
+            .map(line => `k3s-registries=${line}`)),
+      unit('cloudimg-registry').replace('unit-cloudimg-registry', 'unit-registry'),
       ...(node === undefined ? [] : [`node=${node}`]),
       ...(lock === undefined ? [] : [`lock=${lock}`]),
       ...this.#operation(),
@@ -439,6 +457,9 @@ export class SimHost implements Host {
         return ok()
       case 'insist':
         return this.#k3s(rest.slice(5))
+      case 'drop-images':
+        this.files.delete('/var/lib/rancher/k3s/imported')
+        return ok()
       case 'launch':
         this.change(`launch ${second?.split('\n').slice(1).join(' ').trim()}`)
         return ok()

@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path/posix'
 import { hexOf } from '../../src/core/digest.ts'
 import { SimCluster } from './sim-cluster.ts'
-import { configPath, digestOfBuffer, type SimHost, tokenOf } from './sim-host.ts'
+import { configPath, digestOfBuffer, registriesPath, type SimHost, tokenOf } from './sim-host.ts'
 import type { SimWorld } from './sim-world.ts'
 
 const state = '/var/lib/cloudimg'
@@ -39,8 +39,14 @@ export function simVerb(world: SimWorld, host: SimHost, verb: string, args: read
     case 'init':
     case 'join':
       return bringUp(world, host, verb, args)
+    case 'registry':
+      return serve(host, rootfs)
+    case 'import':
+      host.write('/var/lib/rancher/k3s/imported', host.text(join(option(args, 'archive'), 'images.txt')) ?? '')
+      return report(verb)
     case 'configure':
-      host.write(configPath, host.text(option(args, 'config')) ?? '')
+      if (option(args, 'config') !== '') host.write(configPath, host.text(option(args, 'config')) ?? '')
+      placeRegistries(host, args)
       return report(verb)
     case 'upgrade':
       return upgrade(world, host, rootfs, args)
@@ -83,6 +89,20 @@ function place(host: SimHost, rootfs: string): void {
   host.write(`${state}/owned`, '…  /usr/local/bin/k3s\n')
 }
 
+function placeRegistries(host: SimHost, args: readonly string[]): void {
+  const text = host.text(option(args, 'registries'))
+  if (text !== undefined) host.write(registriesPath, text)
+}
+
+/** Its last note has the digests of what it was started from. */
+function serve(host: SimHost, rootfs: string): string {
+  const parts = ['bin/registry', 'images/oci/images.txt'].map(path => host.files.get(join(rootfs, path)))
+  if (parts.includes(undefined)) return refusal('registry', 3, 'there is nothing to serve')
+  host.write(`${state}/registry.applied`, parts.map(part => hexOf(digestOfBuffer(part!.content))).join('\n'))
+  host.units.set('cloudimg-registry', { active: true, enabled: true })
+  return report('registry')
+}
+
 function record(host: SimHost, cluster: string, role: string, digest: string): void {
   host.write(`${state}/node`, role)
   host.write(
@@ -98,6 +118,7 @@ function bringUp(world: SimWorld, host: SimHost, verb: 'init' | 'join', args: re
   place(host, option(args, 'rootfs'))
   record(host, option(args, 'cluster'), role, option(args, 'digest'))
   host.write(configPath, config)
+  placeRegistries(host, args)
   host.units.set(role === 'server' ? 'k3s' : 'k3s-agent', { active: true, enabled: true })
   host.write(`${state}/applied`, '…  /usr/local/bin/k3s\n')
   return start(world, host, verb)
@@ -161,6 +182,7 @@ function upgrade(world: SimWorld, host: SimHost, rootfs: string, args: readonly 
   host.write(`${state}/switching`, rootfs)
   const before = JSON.parse(host.text(`${state}/node.json`)!) as { cluster: string; role: string }
   place(host, rootfs)
+  placeRegistries(host, args)
   const result = start(world, host, 'upgrade')
   if (!(JSON.parse(result) as { ok: boolean }).ok) return result
   record(host, before.cluster, before.role, option(args, 'digest'))
@@ -183,10 +205,12 @@ function rollback(world: SimWorld, host: SimHost, from: string): string {
 function remove(world: SimWorld, host: SimHost): string {
   host.units.delete('k3s')
   host.units.delete('k3s-agent')
+  host.units.delete('cloudimg-registry')
   for (const path of host.files.keys())
     if (/^\/(?:etc\/rancher\/k3s|var\/lib\/rancher|usr\/local\/bin\/k3s|run\/systemd)/.test(path))
       host.files.delete(path)
-  for (const name of ['node', 'node.json', 'applied', 'switching']) host.files.delete(`${state}/${name}`)
+  for (const name of ['node', 'node.json', 'applied', 'switching', 'registry.applied'])
+    host.files.delete(`${state}/${name}`)
   const { cluster } = world
   const alive = [...(cluster?.members ?? [])].filter(name => world.hostNamed(name)?.text(data) !== undefined)
   if (alive.length === 0) world.cluster = undefined

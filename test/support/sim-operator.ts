@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Ends } from '../../src/deploy/ends.ts'
 import { CloudimgError } from '../../src/core/error.ts'
 import { simPace } from './sim-clock.ts'
+import { simRepository } from './sim-registry.ts'
 import type { SimWorld } from './sim-world.ts'
 
 /** Whoever deploys in a simulated world: state in memory, where syncing costs nothing, and time that is the world's. */
@@ -31,6 +32,7 @@ export function simEnds(world: SimWorld): Ends {
       if (host !== undefined && !host.isOff) return Promise.resolve(host)
       return Promise.reject(new CloudimgError('HOST_UNREACHABLE', `reaching "${address.name}": nobody answers`))
     },
+    openRepository: entry => simRepository(world, entry),
     ...simPace(world.clock),
     newOp: () => `op-${String(++ops).padStart(6, '0')}`,
   }

@@ -5,6 +5,7 @@ import type { Digest } from '../../src/core/digest.ts'
 import { readTar } from '../../src/io/tar.ts'
 import { digestOfBuffer, type SimFile, SimHost } from './sim-host.ts'
 import type { SimNetwork } from './sim-network.ts'
+import type { SimRegistry } from './sim-registry.ts'
 
 /** What a killed cloudimg sees of the world from then on: nothing. */
 export class Killed extends Error {}
@@ -13,7 +14,8 @@ export class Killed extends Error {}
 export class SimWorld {
   readonly clock = new SimClock()
   readonly hosts = new Map<string, SimHost>()
-  readonly images: readonly string[]
+  /** What every node has, by name. */
+  readonly images: string[]
   /** Undefined before there is one, and after the last of its servers was wiped. */
   cluster: SimCluster | undefined
   /** Links with latency and limits; none unless set: everything is there at once. */
@@ -24,6 +26,8 @@ export class SimWorld {
   trouble: (host: SimHost) => void = () => undefined
   /** By digest: what many hosts have lies in memory once. */
   readonly contents = new Map<Digest, Buffer>()
+  /** The registry of a URL; undefined where nobody answers. */
+  registry: SimRegistry | undefined
   calls = 0
   /** The call at which the operator is killed, and on which side of its effect. */
   killAt: { readonly call: number; readonly side: 'before' | 'after' } | undefined
@@ -32,7 +36,7 @@ export class SimWorld {
   readonly #byNode = new Map<string, SimHost>()
 
   constructor(names: readonly string[], images: readonly string[]) {
-    this.images = images
+    this.images = [...images]
     for (const [index, name] of names.entries()) {
       const host = new SimHost(this, name, index)
       this.hosts.set(name, host)
@@ -45,6 +49,7 @@ export class SimWorld {
     const world = new SimWorld([...this.hosts.keys()], this.images)
     for (const [name, host] of this.hosts) world.hosts.get(name)!.copyFrom(host)
     world.cluster = this.cluster?.clone()
+    world.registry = this.registry?.clone()
     return world
   }
 
@@ -108,6 +113,7 @@ export class SimWorld {
       hosts: [...this.hosts.values()].map(host => host.state()),
       nodes: [...(cluster?.nodes.values() ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1)),
       members: [...(cluster?.members ?? [])].sort(),
+      pushed: this.registry?.contents() ?? [],
     }
   }
 }

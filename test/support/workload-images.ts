@@ -3,12 +3,12 @@ import { parseReference } from '../../src/core/reference.ts'
 import { encodeHeader, tarEnd, tarPadding } from '../../src/io/tar.ts'
 import { mediaTypes } from '../../src/oci/descriptor.ts'
 import type { Credentials } from '../../src/oci/remote/credential.ts'
-import { anonymous } from '../../src/oci/remote/credential.ts'
 import { remoteRepository } from '../../src/oci/remote/registry.ts'
 import { quietContext } from './command.ts'
 import { idleProgram } from './idle-program.ts'
 import { noise } from './noise.ts'
 import { jsonSample, type Sample, sample } from './sample-image.ts'
+import { anonymous } from './anonymous.ts'
 
 export interface WorkloadImage {
   /** Index first, then the manifests in the order of `arches`. */

@@ -1,15 +1,14 @@
 import type Dockerode from 'dockerode'
 import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { PassThrough, type Readable } from 'node:stream'
 import type { Context } from '../../core/context.ts'
 import { CloudimgError, reasonOf } from '../../core/error.ts'
 import { parseJson } from '../../core/json.ts'
-import { statIfPresent } from '../../io/files.ts'
+import { coalesce } from '../../io/packer.ts'
 import { streamOf } from '../../io/read-file.ts'
 import { tarEnd } from '../../io/tar.ts'
-import { coalesce } from '../layers/make-layer.ts'
+import { connectEngine, type Engine, findEngineSocket, noEngineSocket } from '../engine.ts'
 import { type EngineNote, writeEngineNote } from './engine-note.ts'
 import { emulatorEntry, refuseUnknownEmulator } from './emulation.ts'
 import type {
@@ -26,60 +25,27 @@ import { type Laying, tarOf } from './lay-tree.ts'
 import { boxSkeleton, layContent, rootfsPath } from './root-layout.ts'
 import { makeWorkspace, removeWorkspace } from './workspace.ts'
 
-// The one file that knows dockerode, which is loaded when an engine is tried: it brings gRPC and ssh along.
-
-type Engine = 'docker' | 'podman'
-
 export const dockerExecutor: Executor = engineExecutor('docker')
 export const podmanExecutor: Executor = engineExecutor('podman')
-
-/** Where an engine of this machine may listen, the user's own wish first. */
-function socketsOf(engine: Engine): readonly string[] {
-  const { DOCKER_HOST = '', CONTAINER_HOST = '', XDG_RUNTIME_DIR = '' } = process.env
-  const wish = engine === 'docker' ? DOCKER_HOST : CONTAINER_HOST
-  if (wish !== '') return wish.startsWith('unix://') ? [wish.slice('unix://'.length)] : []
-  if (engine === 'docker') return ['/var/run/docker.sock', join(XDG_RUNTIME_DIR || '/nonexistent', 'docker.sock')]
-  return [join(XDG_RUNTIME_DIR || '/nonexistent', 'podman/podman.sock'), '/run/podman/podman.sock']
-}
-
-async function findSocket(engine: Engine): Promise<string | undefined> {
-  for (const path of socketsOf(engine))
-    if ((await statIfPresent(path).catch(() => undefined))?.isSocket() === true) return path
-  return undefined
-}
-
-async function connect(socketPath: string): Promise<Dockerode> {
-  const { default: Docker } = await import('dockerode')
-  return new Docker({ socketPath })
-}
 
 function engineExecutor(engine: Engine): Executor {
   return {
     name: engine,
     probe: () => probe(engine),
     open: async home => {
-      const socket = await findSocket(engine)
+      const socket = await findEngineSocket(engine)
       if (socket === undefined)
-        throw new CloudimgError('EXECUTOR_UNAVAILABLE', `running a command with ${engine}: ${noSocket(engine)}`)
+        throw new CloudimgError('EXECUTOR_UNAVAILABLE', `running a command with ${engine}: ${noEngineSocket(engine)}`)
       return new EngineSession(await makeWorkspace(home), engine, socket)
     },
   }
 }
 
-function noSocket(engine: Engine): string {
-  const { DOCKER_HOST = '', CONTAINER_HOST = '' } = process.env
-  const wish = engine === 'docker' ? DOCKER_HOST : CONTAINER_HOST
-  if (wish !== '' && !wish.startsWith('unix://')) return `"${wish}" is no socket of this machine`
-  return `no socket at ${socketsOf(engine)
-    .filter(path => !path.startsWith('/nonexistent'))
-    .join(' or ')}`
-}
-
 async function probe(engine: Engine): Promise<Availability> {
-  const socket = await findSocket(engine)
-  if (socket === undefined) return { ok: false, reason: noSocket(engine) }
+  const socket = await findEngineSocket(engine)
+  if (socket === undefined) return { ok: false, reason: noEngineSocket(engine) }
   try {
-    const info = (await (await connect(socket)).version()) as { readonly Version?: string; readonly Os?: string }
+    const info = (await (await connectEngine(socket)).version()) as { readonly Version?: string; readonly Os?: string }
     if (info.Os !== undefined && info.Os !== 'linux') return { ok: false, reason: `it runs on ${info.Os}` }
     return { ok: true, owners: 'all', how: `${engine} ${info.Version ?? ''} at ${socket}` }
   } catch (error) {
@@ -93,7 +59,7 @@ export async function removeFromEngine({
   container,
   image,
 }: Extract<EngineNote, { kind: 'engine' }>): Promise<void> {
-  const docker = await connect(socket)
+  const docker = await connectEngine(socket)
   await docker
     .getContainer(container)
     .remove({ force: true, v: true })
@@ -160,7 +126,7 @@ class EngineSession implements RunSession {
       await removeFromEngine(note)
       await rm(noted, { force: true })
     })
-    const docker = await connect(this.#socket)
+    const docker = await connectEngine(this.#socket)
     try {
       const image = await importImage(docker, name, jobTar(job, ctx))
       const container = await docker.createContainer(containerOptions(name, image, job))

@@ -1,5 +1,4 @@
 import { createHash, type Hash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { KiB } from '../../core/bytes.ts'
 import type { Context } from '../../core/context.ts'
@@ -7,7 +6,8 @@ import type { Digest } from '../../core/digest.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { fileError, withFileErrors } from '../../io/files.ts'
 import { hashFileInto, sizeMismatch } from '../../io/hash.ts'
-import { readFileRange, readSize } from '../../io/read-file.ts'
+import { Packer } from '../../io/packer.ts'
+import { readFileRange } from '../../io/read-file.ts'
 import { tarEnd, tarPadding } from '../../io/tar.ts'
 import { type Descriptor, mediaTypes } from '../../oci/descriptor.ts'
 import { blobPath } from '../../oci/store/layout.ts'
@@ -48,7 +48,7 @@ export async function makeLayer(
   const pack =
     options.compression !== 'none' && (await isCompressible(store, spec, ctx)) ? options.compression : undefined
   const diff = createHash('sha256')
-  const tar = hashed(coalesce(counted(tarBytes(store, spec, options, files, ctx), onProgress)), diff)
+  const tar = hashed(counted(tarBytes(store, spec, options, files, ctx), onProgress), diff)
   if (pack === undefined) {
     const written = await writeBlob(store, tar, undefined)
     const digest = digestFrom(diff)
@@ -66,7 +66,7 @@ export async function makeLayer(
 /** The diff_id that `makeLayer` would give, without writing anything. */
 export async function digestLayer(store: Store, spec: LayerSpec, options: LayerOptions, ctx: Context): Promise<Digest> {
   const hash = createHash('sha256')
-  for await (const chunk of coalesce(tarBytes(store, spec, options, {}, ctx))) hash.update(chunk)
+  for await (const chunk of tarBytes(store, spec, options, {}, ctx)) hash.update(chunk)
   return digestFrom(hash)
 }
 
@@ -127,7 +127,7 @@ async function writeAll(handle: FileHandle, chunk: Buffer): Promise<void> {
   for (let at = 0; at < chunk.length;) at += (await handle.write(chunk, at)).bytesWritten
 }
 
-/** A plain tar of the entries, byte for byte what a layer of them is. */
+/** A plain tar of the entries, byte for byte what a layer of them is, in pieces of about 1 MiB. */
 export async function* tarBytes(
   store: Store,
   spec: LayerSpec,
@@ -136,12 +136,13 @@ export async function* tarBytes(
   ctx: Context,
 ): AsyncGenerator<Buffer> {
   const headers = new EntryHeaders(options.epoch)
+  const packer = new Packer()
   /** By group of hard links. */
   const linked = new Map<string | undefined, Digest>()
   for (const entry of spec.entries) {
     ctx.signal.throwIfAborted()
     const { header, hasContent } = headers.next(entry)
-    yield header
+    yield* packer.add(header)
     if (entry.type !== 'file') continue
     if (!hasContent) {
       const digest = linked.get(entry.links)
@@ -152,18 +153,26 @@ export async function* tarBytes(
     const isWanted = options.wantsDigest(entry.path)
     const hash =
       entry.content.from !== 'pool' && (isWanted || entry.links !== undefined) ? createHash('sha256') : undefined
-    for await (const chunk of contentOf(store, entry, ctx)) {
-      hash?.update(chunk)
-      yield chunk
+    const { content, size } = entry
+    if (content.from === 'context' && size <= readAtOnce) {
+      yield* packer.makeRoom(size + 1)
+      const bytes = smallFile(packer, content.path, size)
+      hash?.update(bytes)
+    } else {
+      for await (const chunk of contentOf(store, entry, ctx)) {
+        hash?.update(chunk)
+        yield* packer.add(chunk)
+      }
     }
     if (hash !== undefined) {
       const digest = digestFrom(hash)
       if (isWanted) files[entry.path] = digest
       if (entry.links !== undefined) linked.set(entry.links, digest)
     }
-    yield tarPadding(entry.size)
+    yield* packer.add(tarPadding(size))
   }
-  yield tarEnd
+  yield* packer.add(tarEnd)
+  yield* packer.rest()
 }
 
 function contentOf(store: Store, entry: TreeFile, ctx: Context): AsyncIterable<Buffer> {
@@ -172,52 +181,35 @@ function contentOf(store: Store, entry: TreeFile, ctx: Context): AsyncIterable<B
   return readContent(store, entry, { offset: 0, length: size }, ctx)
 }
 
-// Up to this size one synchronous read is far quicker than open, read and close through the thread pool.
+// Up to this size a file is read with one call.
 const readAtOnce = 256 * KiB
 
 // The header before says the size: a file that grew or shrank since it was listed cannot go into this layer.
 async function* unchangedFile(path: string, size: number): AsyncGenerator<Buffer> {
   let seen = 0
-  for await (const chunk of size <= readAtOnce ? [readSmallFile(path)] : readFileRange(path)) {
+  for await (const chunk of readFileRange(path)) {
     seen += chunk.length
     if (seen > size) break
     yield chunk
   }
-  if (seen !== size) {
-    throw new CloudimgError('CONTEXT_INVALID', `reading "${path}": it changed while it was read`, {
-      hint: 'run the build again once nothing writes to the context',
-    })
-  }
+  if (seen !== size) throw changed(path)
 }
 
-function readSmallFile(path: string): Buffer {
+function smallFile(packer: Packer, path: string, size: number): Buffer {
+  let bytes: Buffer
   try {
-    return readFileSync(path)
+    bytes = packer.addFile(path, size + 1)
   } catch (error) {
     throw fileError('reading', path, error)
   }
+  if (bytes.length !== size) throw changed(path)
+  return bytes
 }
 
-/** Headers and small files joined to pieces of about 1 MiB: one hash update and one write for thousands of files. */
-export async function* coalesce(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  let parts: Buffer[] = []
-  let size = 0
-  for await (const chunk of source) {
-    if (chunk.length >= readSize) {
-      if (size > 0) yield Buffer.concat(parts)
-      yield chunk
-      parts = []
-      size = 0
-      continue
-    }
-    parts.push(chunk)
-    size += chunk.length
-    if (size < readSize) continue
-    yield Buffer.concat(parts)
-    parts = []
-    size = 0
-  }
-  if (size > 0) yield Buffer.concat(parts)
+function changed(path: string): CloudimgError {
+  return new CloudimgError('CONTEXT_INVALID', `reading "${path}": it changed while it was read`, {
+    hint: 'run the build again once nothing writes to the context',
+  })
 }
 
 async function makeRecipe(

@@ -7,6 +7,7 @@ import { planUpgrade, undoUpgrade, upgradeCluster, type UpgradeRequest } from '.
 import { carryOutAction } from '../carry-out-action.ts'
 import { agreedBy, confirmedBy } from '../consent.ts'
 import { type ActionFlags, type ChoiceFlags, choiceOf, listOf, type ReachFlags, reachOf } from '../reach-options.ts'
+import { registryChoice, type RegistryFlags } from '../registry-options.ts'
 import type { Session } from '../session.ts'
 import { imageOf, type NodeFlags, nodeOptions } from './run.ts'
 
@@ -83,7 +84,7 @@ export async function reset(session: Session, flags: ConfirmFlags): Promise<numb
   })
 }
 
-export interface UpgradeFlags extends ReachFlags, ActionFlags, ChoiceFlags {
+export interface UpgradeFlags extends ReachFlags, ActionFlags, ChoiceFlags, RegistryFlags {
   readonly yes?: boolean
   readonly drain?: boolean
   readonly maxUnavailable?: number
@@ -94,16 +95,19 @@ export interface UpgradeFlags extends ReachFlags, ActionFlags, ChoiceFlags {
 
 /** `cloudimg upgrade REF`: every node runs the new image. */
 export async function upgrade(session: Session, reference: string, flags: UpgradeFlags): Promise<number> {
-  const { drain, maxUnavailable, allowStandIn, fanout } = flags
+  const { drain, maxUnavailable, allowStandIn, fanout, registryPush } = flags
+  const registry = await registryChoice(flags, session.terminal.env)
   const options: UpgradeRequest = {
     image: await imageOf(session, reference, flags),
     choice: choiceOf(flags),
     approve: agreedBy(session, flags.yes === true),
+    ...(registry === undefined ? {} : { registry }),
     wishes: {
       ...(drain === true ? { drain } : {}),
       ...(maxUnavailable === undefined ? {} : { maxUnavailable }),
       ...(allowStandIn === true ? { allowStandIn } : {}),
       ...(fanout === true ? { fanOut: true } : {}),
+      ...(registryPush === true ? { registryPush } : {}),
     },
     ...(await reachOf(session, flags)),
   }

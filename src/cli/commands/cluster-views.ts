@@ -19,7 +19,8 @@ export async function status(session: Session, flags: ViewFlags): Promise<number
   return code
 }
 
-function describe({ cluster, voters, nodes, troubles, ok }: ClusterStatus): string {
+function describe({ cluster, voters, registry, nodes, troubles, ok }: ClusterStatus): string {
+  const asked = registry === undefined ? [] : [`registry: ${registry.mode === 'url' ? registry.url : registry.mode}`]
   const etcd = voters === undefined ? [] : [`etcd: ${voters.healthy} of ${voters.all} voters are healthy`]
   const table = formatTable(
     ['NODE', 'ROLE', 'HOST', 'VERSION', 'READY', 'CERTIFICATES', 'DISK FREE', 'CLOCK'],
@@ -30,6 +31,7 @@ function describe({ cluster, voters, nodes, troubles, ok }: ClusterStatus): stri
   return [
     `cluster ${cluster}`,
     ...etcd,
+    ...asked,
     '',
     table,
     '',

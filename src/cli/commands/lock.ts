@@ -2,6 +2,7 @@ import { formatLockDifference } from '../../artifact/lock.ts'
 import { isNamed } from '../../artifact/lock-view.ts'
 import { planPlatforms, readKubefile } from '../../build/build-image.ts'
 import { openContext } from '../../build/context.ts'
+import { contextSources } from '../../build/copy-source.ts'
 import { pinPlan } from '../../build/pin-plan.ts'
 import { openSources } from '../../build/sources.ts'
 import { CloudimgError } from '../../core/error.ts'
@@ -54,6 +55,7 @@ export async function lock(session: Session, contextDirectory: string, flags: Lo
     store: await session.store(),
     sources,
     contexts: wishes.contexts,
+    copySource: contextSources(),
     isFresh: () => false,
     render: helmRenderer(),
   }

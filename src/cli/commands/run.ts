@@ -8,10 +8,11 @@ import { readFileIfPresent } from '../../io/files.ts'
 import { bringImage } from '../bring-image.ts'
 import { carryOutAction } from '../carry-out-action.ts'
 import { type ActionFlags, listOf, nodeIpsOf, type ReachFlags, reachOf } from '../reach-options.ts'
+import { registryChoice, type RegistryFlags } from '../registry-options.ts'
 import type { Session } from '../session.ts'
 
 /** What nodes are made of: for `run`, `join` and `replace`. */
-export interface NodeFlags extends ReachFlags, ActionFlags {
+export interface NodeFlags extends ReachFlags, ActionFlags, RegistryFlags {
   readonly servers?: readonly string[]
   readonly agents?: readonly string[]
   readonly nodeIp?: readonly string[]
@@ -57,24 +58,27 @@ export async function nodeOptions(session: Session, flags: NodeFlags): Promise<O
   const ignore = listOf(flags.ignore).map(knownIgnorable)
   return {
     ...(await reachOf(session, flags)),
-    cluster: await clusterOptions(flags),
+    cluster: await clusterOptions(session, flags),
     fixes: listOf(flags.fix).map(knownFix),
     wishes: {
       ...(allowEven === true ? { allowEven } : {}),
       ...(convertDatastore === true ? { convertDatastore } : {}),
       ...(allowStandIn === true ? { allowStandIn } : {}),
       ...(fanout === true ? { fanOut: true } : {}),
+      ...(flags.registryPush === true ? { registryPush: true } : {}),
       ...(ignore.length === 0 ? {} : { ignore }),
     },
   }
 }
 
-async function clusterOptions(flags: NodeFlags): Promise<ClusterOptions> {
+async function clusterOptions({ terminal }: Session, flags: NodeFlags): Promise<ClusterOptions> {
   const { endpoint = flags.vip, datastoreEndpointFile } = flags
+  const registry = await registryChoice(flags, terminal.env)
   return {
     nodeIps: nodeIpsOf(flags.nodeIp),
     ...(flags.tlsSan === undefined ? {} : { tlsSans: listOf(flags.tlsSan) }),
     ...(endpoint === undefined ? {} : { endpoint }),
+    ...(registry === undefined ? {} : { registry }),
     ...(datastoreEndpointFile === undefined ? {} : { datastoreEndpoint: await readEndpoint(datastoreEndpointFile) }),
   }
 }

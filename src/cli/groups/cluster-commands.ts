@@ -11,6 +11,7 @@ import {
   standInOption,
 } from '../reach-options.ts'
 import { addNodeOptions, type MasterFlags, withMasters } from './deploy-commands.ts'
+import { addRegistryOptions } from '../registry-options.ts'
 import { Option } from 'commander'
 
 /** Commands on a cluster that exists. */
@@ -63,7 +64,7 @@ function addUpgrade(program: Command, act: Act): void {
     .option('--max-unavailable <number>', 'agents switched at once (default: 1)', positiveInteger)
     .option('--yes', 'do not ask')
     .option('--pull', 'take the image from its registry, also where the store has it')
-  addActionOptions(addReachOptions(addChoiceOptions(command)))
+  addActionOptions(addReachOptions(addRegistryOptions(addChoiceOptions(command))))
     .addOption(fanoutOption())
     .addOption(standInOption())
     .addHelpText(

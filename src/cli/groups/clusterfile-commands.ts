@@ -3,6 +3,7 @@ import type { ApplyFlags } from '../commands/apply.ts'
 import type { GenFlags } from '../commands/gen.ts'
 import type { PreflightFlags } from '../commands/preflight.ts'
 import { type Act, examples, gather } from '../options.ts'
+import { addRegistryOptions } from '../registry-options.ts'
 import { addReachOptions, standInOption } from '../reach-options.ts'
 import { addNodeOptions, type MasterFlags, withMasters } from './deploy-commands.ts'
 
@@ -77,7 +78,7 @@ function addPreflight(program: Command, act: Act): void {
     .option('--node-ip <host=address>', 'address in the cluster, where it cannot be told', gather)
     .option('--allow-even', 'an even number of servers')
     .option('--pull', 'take the image from its registry, also where the store has it')
-  addReachOptions(command)
+  addReachOptions(addRegistryOptions(command))
     .addOption(standInOption())
     .addHelpText(
       'after',

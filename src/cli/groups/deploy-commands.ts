@@ -3,6 +3,7 @@ import { CloudimgError } from '../../core/error.ts'
 import type { NodeFlags } from '../commands/run.ts'
 import { type Act, examples, gather } from '../options.ts'
 import { addActionOptions, addReachOptions, fanoutOption, standInOption } from '../reach-options.ts'
+import { addRegistryOptions } from '../registry-options.ts'
 import type { Session } from '../session.ts'
 
 export function addDeployCommands(program: Command, act: Act): void {
@@ -25,6 +26,7 @@ export function addDeployCommands(program: Command, act: Act): void {
         'cloudimg run k3s:v1.31.4 --servers root@10.0.0.1 --agents 10.0.0.2,10.0.0.3 --dry-run',
         'cloudimg run k3s:v1.31.4 --servers 10.0.0.1,10.0.0.2,10.0.0.3 --endpoint k3s.example',
         'cloudimg run k3s:v1.31.4 --servers 10.0.0.1 --fix default-route',
+        'cloudimg run k3s:v1.31.4 --servers 10.0.0.1 --agents 10.0.0.2 --registry managed',
         'cloudimg run -f Clusterfile',
       ),
     )
@@ -69,7 +71,7 @@ export function addNodeOptions(command: Command): Command {
     .option('--ignore <finding>', 'go on in spite of this (which: docs/preflight.md)', gather)
     .option('--allow-even', 'an even number of servers')
     .option('--convert-datastore', 'turn SQLite into embedded etcd, which a second server needs')
-  addReachOptions(command)
+  addReachOptions(addRegistryOptions(command))
   command.addOption(fanoutOption())
   command.option('--pull', 'take the image from its registry, also where the store has it')
   return addActionOptions(command).addOption(standInOption())

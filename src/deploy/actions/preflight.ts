@@ -31,7 +31,9 @@ export async function checkHosts(
   const { hosts, ...request } = options
   const inventory = parseInventory(hosts?.servers ?? [], hosts?.agents ?? [])
   const { plan } = await planAction(lookAction, { ...request, inventory }, ends, ctx)
-  const judged = plan.findings.filter(({ id }) => options.image !== undefined || id !== 'image')
+  const judged = plan.findings.filter(
+    ({ id }) => options.image !== undefined || !['image', 'registry-program'].includes(id),
+  )
   return {
     hosts: plan.nodes.map(({ host, role, name, address }) => ({ host, role, name, address })),
     findings: judged,

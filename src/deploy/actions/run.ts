@@ -4,6 +4,7 @@ import type { Action } from '../action.ts'
 import { type Ends, realEnds } from '../ends.ts'
 import { parseInventory } from '../inventory.ts'
 import { judgeNames } from '../judges/names.ts'
+import { judgeRegistry } from '../judges/registry.ts'
 import { judgeServers } from '../judges/servers.ts'
 import type { RunOptions } from '../options.ts'
 import { apply } from '../phases/apply.ts'
@@ -13,7 +14,9 @@ import { initCluster } from '../phases/init.ts'
 import { install } from '../phases/install.ts'
 import { joinAgents } from '../phases/join-agents.ts'
 import { joinServers } from '../phases/join-servers.ts'
+import { pushImages } from '../phases/push-images.ts'
 import { send } from '../phases/send.ts'
+import { serveImages } from '../phases/serve-images.ts'
 import { judgeHosts } from '../preflight.ts'
 import type { ActionRequest } from '../request.ts'
 import { undoAction, type UndoResult } from '../undo.ts'
@@ -21,8 +24,8 @@ import { undoAction, type UndoResult } from '../undo.ts'
 /** Hosts become a cluster, or are found to be one; those that are new to it join. */
 export const runAction: Action = {
   name: 'run',
-  phases: [send, fixHosts, install, initCluster, joinServers, joinAgents, images, apply],
-  judges: [judgeHosts, judgeServers, judgeNames],
+  phases: [pushImages, send, fixHosts, install, serveImages, initCluster, joinServers, joinAgents, images, apply],
+  judges: [judgeHosts, judgeRegistry, judgeServers, judgeNames],
   leaves: 'cluster',
 }
 

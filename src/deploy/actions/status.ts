@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Context } from '../../core/context.ts'
 import type { Host } from '../../host/host.ts'
-import type { Member, Runtime } from '../../runtime/runtime.ts'
+import type { Member, Registry, Runtime } from '../../runtime/runtime.ts'
 import { readClusterRecord } from '../cluster-record.ts'
 import { type ClusterChoice, findCluster, type FoundNode } from '../discover.ts'
 import { type Ends, realEnds } from '../ends.ts'
@@ -25,6 +25,8 @@ export interface ClusterStatus {
   readonly cluster: string
   /** Healthy voters of all that there are; absent without an embedded datastore. */
   readonly voters?: { readonly healthy: number; readonly all: number }
+  /** Where nodes ask for images that they lack, as the first node that could be looked at says; absent where nowhere. */
+  readonly registry?: Registry
   readonly nodes: readonly NodeStatus[]
   /** Of the whole: nodes that are missing, or back though they were removed. */
   readonly troubles: readonly string[]
@@ -50,10 +52,12 @@ export async function clusterStatus(
   const nodes = await onHosts(cluster.nodes, reach.limits?.concurrency ?? 10, node => node.name, look)
   const troubles = await declaredTroubles(join(reach.stateHome ?? stateHome(), cluster.id), nodes)
   const voting = nodes.filter(node => node.voter !== undefined)
+  const registry = nodes.find(node => node.seen?.registry !== undefined)?.seen?.registry
   const healthy = voting.filter(node => node.voter === true && node.ready).length
   return {
     cluster: cluster.id,
     ...(voting.length === 0 ? {} : { voters: { healthy, all: voting.length } }),
+    ...(registry === undefined ? {} : { registry }),
     nodes,
     troubles,
     ok: troubles.length === 0 && nodes.every(node => node.troubles.length === 0),

@@ -4,11 +4,14 @@ import type { Action } from '../action.ts'
 import { type ClusterChoice, findCluster } from '../discover.ts'
 import { type Ends, realEnds } from '../ends.ts'
 import { judgeQuorum } from '../judges/quorum.ts'
+import { judgeRegistry } from '../judges/registry.ts'
 import { judgeVersions } from '../judges/versions.ts'
-import type { RunOptions } from '../options.ts'
+import type { RegistryChoice, RunOptions } from '../options.ts'
 import { apply } from '../phases/apply.ts'
 import { images } from '../phases/images.ts'
+import { pushImages } from '../phases/push-images.ts'
 import { send } from '../phases/send.ts'
+import { serveImages } from '../phases/serve-images.ts'
 import { snapshot } from '../phases/snapshot.ts'
 import { upgradeAgents, upgradeServers } from '../phases/upgrade-nodes.ts'
 import { judgeMachines } from '../preflight.ts'
@@ -18,13 +21,15 @@ import { undoAction, type UndoResult } from '../undo.ts'
 /** Every node runs the new image: servers one by one, then agents. Whatever can be done before anything is live is done before. */
 export const upgradeAction: Action = {
   name: 'upgrade',
-  phases: [snapshot, send, upgradeServers, upgradeAgents, images, apply],
-  judges: [judgeVersions, judgeQuorum, judgeMachines],
+  phases: [pushImages, snapshot, send, upgradeServers, serveImages, upgradeAgents, images, apply],
+  judges: [judgeVersions, judgeQuorum, judgeMachines, judgeRegistry],
   leaves: 'cluster',
 }
 
 export interface UpgradeRequest extends Omit<RunOptions, 'hosts' | 'cluster' | 'fixes'> {
   readonly choice: ClusterChoice
+  /** What the cluster has, which is meant unless told; another one is refused. */
+  readonly registry?: RegistryChoice
 }
 
 export async function planUpgrade(options: UpgradeRequest, ctx: Context, ends: Ends = realEnds): Promise<PlanResult> {
@@ -44,7 +49,11 @@ export async function undoUpgrade(options: UpgradeRequest, ctx: Context, ends: E
   return await undoAction(upgradeAction, await requestOf(options, ends, ctx), ends, ctx)
 }
 
-async function requestOf({ choice, ...options }: UpgradeRequest, ends: Ends, ctx: Context): Promise<ActionRequest> {
+async function requestOf(
+  { choice, registry, ...options }: UpgradeRequest,
+  ends: Ends,
+  ctx: Context,
+): Promise<ActionRequest> {
   const { nodes } = await findCluster(choice, options, ends, ctx)
-  return { ...options, inventory: nodes }
+  return { ...options, inventory: nodes, ...(registry && { cluster: { registry } }) }
 }

@@ -31,9 +31,8 @@ export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
-/** Pure but for the environment that it is given. @throws USAGE for a variable that is not set; UNSUPPORTED for a registry. */
+/** Pure but for the environment that it is given. @throws USAGE for a variable that is not set. */
 export function declaredCluster({ spec }: Clusterfile, around: Surroundings): DeclaredCluster {
-  refuseRegistry(spec.registry)
   const named = spec.hosts.flatMap(host => {
     const ssh = { ...spec.ssh, ...host.ssh }
     return host.addresses.map(text => ({ host, ssh, text: hostText(text, ssh), name: addressOfHost(text, ssh).name }))
@@ -99,12 +98,5 @@ function secretFrom(variable: string | undefined, env: Surroundings['env']): str
   if (value !== undefined && value !== '') return value
   throw new CloudimgError('USAGE', `reading the password from the environment: $${variable} is not set`, {
     hint: `set ${variable}, or say --ask-password instead`,
-  })
-}
-
-function refuseRegistry(mode: string | undefined): void {
-  if (mode === undefined || mode === 'none') return
-  throw new CloudimgError('UNSUPPORTED', `deploying with registry "${mode}": this version of cloudimg cannot do it`, {
-    hint: 'leave the registry out: every image of the bundle is imported on every node',
   })
 }

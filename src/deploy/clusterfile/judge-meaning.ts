@@ -3,6 +3,7 @@ import type { Diagnostic } from '../../core/diagnostic.ts'
 import { CloudimgError, reasonOf } from '../../core/error.ts'
 import { parseReference } from '../../core/reference.ts'
 import { isReservedKey } from '../../runtime/k3s/reserved-keys.ts'
+import { parseRegistry } from '../registry/choose-registry.ts'
 import { explainKey } from './reserved-fields.ts'
 import { addressOfHost } from './host-lists.ts'
 import { type Clusterfile, roleOf } from './schema.ts'
@@ -24,6 +25,7 @@ export function judgeMeaning(file: Clusterfile, locate: Locate): readonly Diagno
   judgeImage(file, complain)
   judgeHosts(file, complain)
   judgeConfig(file, complain)
+  judgeRegistry(file, complain)
   return diagnostics
 }
 
@@ -63,6 +65,19 @@ function judgeHosts({ spec }: Clusterfile, complain: Complain): void {
   }
   if (!spec.hosts.some(host => roleOf(host) === 'server'))
     complain(['spec', 'hosts'], 'no host is a server', 'write role: server for one', 'key')
+}
+
+function judgeRegistry({ spec }: Clusterfile, complain: Complain): void {
+  const { registry, registryLogin, registryCaFile } = spec
+  try {
+    if (registry !== undefined && parseRegistry(registry).mode === 'url') return
+  } catch (error) {
+    return complain(['spec', 'registry'], reasonOf(error), error instanceof CloudimgError ? error.hint : undefined)
+  }
+  const hint = 'write registry: https://HOST too'
+  if (registryLogin !== undefined) complain(['spec', 'registryLogin'], 'a login, but no URL of a registry', hint, 'key')
+  if (registryCaFile !== undefined)
+    complain(['spec', 'registryCaFile'], 'an authority, but no URL of a registry', hint, 'key')
 }
 
 function judgeConfig({ spec }: Clusterfile, complain: Complain): void {

@@ -81,7 +81,24 @@ export const clusterfileSchema = z.strictObject({
       .string()
       .min(1)
       .optional()
-      .describe('none, embedded, managed, or the URL of a registry; none unless told'),
+      .describe(
+        'where nodes ask for images that they lack: none, embedded, managed, or the URL of a registry; what the cluster has unless told',
+      ),
+    registryLogin: z
+      .strictObject({
+        username: z.string().min(1),
+        passwordEnv: z
+          .string()
+          .regex(variable, 'no name of a variable')
+          .describe('the environment variable that holds the password'),
+      })
+      .optional()
+      .describe('whom nodes log in as, where the registry is a URL'),
+    registryCaFile: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('the authority of the certificate of that URL, PEM, beside this file unless absolute'),
     config: z
       .strictObject({ server: configMap.optional(), agent: configMap.optional() })
       .optional()

@@ -21,9 +21,10 @@ export async function verify(subject: Prepared, ctx: Context): Promise<void> {
     subject.concurrency,
     node => node.host,
     async node => {
-      const { images } = rootfsOf(subject, node)
+      const rootfs = rootfsOf(subject, node)
+      const images = node.pulls === true ? rootfs.ownImages : rootfs.images
       await look(() => lackingImages(subject.runtime, images, node, hostNamed(hosts, node.host), ctx))
-      tell(ctx, node, `all ${images.length} images are present`)
+      tell(ctx, node, `all ${images.length} images ${node.pulls === true ? 'that it does not pull ' : ''}are present`)
     },
   )
 }

@@ -3,8 +3,10 @@ import { GiB } from '../../core/bytes.ts'
 import { isCloudimgError, reasonOf } from '../../core/error.ts'
 import { gatherFacts, type HostFacts } from '../../host/facts.ts'
 import type { ReadonlyHost } from '../../host/host.ts'
-import type { Member, Runtime } from '../../runtime/runtime.ts'
+import type { Member, Registry, Runtime } from '../../runtime/runtime.ts'
+import { readNodeRecord } from '../cluster-id.ts'
 import { missingImages } from '../missing-images.ts'
+import { pullsImages } from '../registry/pulled-images.ts'
 import { openInstalledRootfs } from '../rootfs.ts'
 
 /** What a machine itself tells of a node; the cluster's own view of it is a `Member`. */
@@ -15,6 +17,10 @@ export interface NodeInspection {
   readonly freeBytes: number | undefined
   readonly clockOffsetSeconds: number
   readonly missingImages: readonly string[]
+  /** Undefined where cloudimg did not write its registries.yaml. */
+  readonly registry: Registry | undefined
+  /** Undefined where there is none to run. */
+  readonly servesImages: boolean | undefined
   /** Files that cloudimg placed and that are other ones now, or gone. */
   readonly drift: readonly string[]
 }
@@ -33,7 +39,10 @@ export async function inspectNode(
   ctx: Context,
 ): Promise<NodeInspection> {
   const facts = await gatherFacts(host, now, ctx)
-  const { platform, images } = await openInstalledRootfs(facts, host, ctx)
+  const { platform, images, ownImages } = await openInstalledRootfs(facts, host, ctx)
+  const role = readNodeRecord(facts)?.role ?? 'agent'
+  const registry = runtime.registry(facts)
+  const pulls = registry !== undefined && pullsImages(registry, role, platform.metadata.collected ?? [])
   const ends = (await runtime.certificates(host, ctx)).map(certificate => certificate.endsAt)
   const { stdout } = await host.look(['sh', '-c', driftScript, 'drift'], ctx)
   return {
@@ -41,7 +50,10 @@ export async function inspectNode(
     certificateDays: ends.length === 0 ? undefined : Math.floor((Math.min(...ends) - now()) / dayMs),
     freeBytes: facts.disks.find(disk => disk.path === '/var/lib/rancher')?.freeBytes,
     clockOffsetSeconds: facts.clockOffsetSeconds,
-    missingImages: isRunning(facts) ? missingImages(images, await runtime.images(host, ctx)) : [],
+    missingImages: isRunning(facts) ? missingImages(pulls ? ownImages : images, await runtime.images(host, ctx)) : [],
+    registry,
+    servesImages:
+      registry?.mode === 'managed' && role === 'server' ? facts.k3s.registryUnit.active === 'active' : undefined,
     drift: stdout.split('\n').filter(path => path !== ''),
   }
 }
@@ -65,6 +77,7 @@ export function troublesOf(member: Member, seen: NodeInspection | string): reado
     [freeBytes !== undefined && freeBytes < GiB, 'less than 1 GiB free below /var/lib/rancher'],
     [Math.abs(clockOffsetSeconds) > 2, `its clock is ${clockOffsetSeconds} s off`],
     [seen.missingImages.length > 0, `${seen.missingImages.length} images are missing: cloudimg run brings them`],
+    [seen.servesImages === false, 'its registry does not run: journalctl -u cloudimg-registry'],
     [drift.length > 0, `changed by others: ${drift.join(', ')}`],
   ]
   return [...own, ...checks.flatMap(([is, text]) => (is ? [text] : []))]

@@ -12,6 +12,7 @@ import { fileError, statIfPresent, withFileErrors } from '../../io/files.ts'
 import { decompress, detectCompression, sniffCompression } from '../../io/compression.ts'
 import { limits } from '../../io/limits.ts'
 import { cutPieces, type Extent, readPieces } from '../../io/pieces.ts'
+import { ownIdentity } from '../../io/process-identity.ts'
 import { readFileRange, streamOf } from '../../io/read-file.ts'
 import { SeekingSource } from '../../io/seeking-source.ts'
 import { readTar } from '../../io/tar.ts'
@@ -88,7 +89,7 @@ async function spool(
   ctx: Context,
 ): Promise<ArchiveFiles> {
   // Named as the store names its drafts, so that what a killed program leaves there is cleared with them.
-  const file = join(temporary ?? tmpdir(), `${process.pid}.load-${randomBytes(8).toString('hex')}`)
+  const file = join(temporary ?? tmpdir(), `${ownIdentity()}.load-${randomBytes(8).toString('hex')}`)
   const close = async (): Promise<void> => await rm(file, { force: true })
   try {
     await pipeline(

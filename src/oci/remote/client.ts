@@ -15,6 +15,7 @@ export interface ClientOptions {
   readonly insecure: boolean
   readonly certificates: readonly string[]
   readonly retry: RetryOptions
+  readonly authority?: string
   readonly stallMs?: number
 }
 

@@ -41,13 +41,21 @@ export function apiHost(registry: string): string {
  */
 export async function findEndpoint(
   registry: string,
-  options: { readonly insecure: boolean; readonly certificates: readonly string[]; readonly stallMs?: number },
+  options: {
+    readonly insecure: boolean
+    readonly certificates: readonly string[]
+    readonly authority?: string
+    readonly stallMs?: number
+  },
   ctx: Context,
 ): Promise<Endpoint> {
   const host = apiHost(registry)
   const insecure = options.insecure || isLoopback(new URL(`http://${host}`).hostname)
+  const found = await readTrust([registry, host], options.certificates)
+  const authorities = [found.ca, options.authority].filter(text => text !== undefined)
   const trust: Trust = {
-    ...(await readTrust([registry, host], options.certificates)),
+    ...found,
+    ...(authorities.length === 0 ? {} : { ca: authorities.join('\n') }),
     ...(insecure ? { insecure } : {}),
   }
   const known = { registry, trust, insecure, ...(options.stallMs === undefined ? {} : { stallMs: options.stallMs }) }

@@ -30,6 +30,8 @@ export interface RemoteOptions {
   readonly insecure?: boolean
   /** Folders with `<host:port>/ca.crt`; docker's and podman's unless told. */
   readonly certificates?: readonly string[]
+  /** PEM of a further authority to trust. */
+  readonly authority?: string
   readonly retry?: RetryOptions
   /** Milliseconds without a byte before a request is given up; 60,000 unless told, 300,000 while uploading. */
   readonly stallMs?: number
@@ -52,11 +54,18 @@ export interface RemoteRepository extends ImageSource, ImageTarget {
 const clients = new WeakMap<Credentials, Map<string, RegistryClient>>()
 
 export function registryClient(registry: string, options: RemoteOptions): RegistryClient {
-  const { credentials, insecure = false, certificates = certificateFolders, retry = {}, stallMs } = options
+  const { credentials, insecure = false, certificates = certificateFolders, retry = {}, stallMs, authority } = options
   const known = clients.get(credentials) ?? new Map<string, RegistryClient>()
   clients.set(credentials, known)
-  const key = JSON.stringify([registry, insecure, certificates, retry, stallMs])
-  const settings = { credentials, insecure, certificates, retry, ...(stallMs === undefined ? {} : { stallMs }) }
+  const key = JSON.stringify([registry, insecure, certificates, retry, stallMs, authority])
+  const settings = {
+    credentials,
+    insecure,
+    certificates,
+    retry,
+    ...(stallMs === undefined ? {} : { stallMs }),
+    ...(authority && { authority }),
+  }
   const client = known.get(key) ?? new RegistryClient(registry, settings)
   known.set(key, client)
   return client

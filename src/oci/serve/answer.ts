@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { isCloudimgError, reasonOf } from '../../core/error.ts'
+import { isReadOnlyDisk } from '../../io/files.ts'
 
 /** The codes of distribution-spec 1.1, "Error Codes". */
 export type RegistryCode =
@@ -52,21 +53,23 @@ export function sendEmpty(response: ServerResponse, status: number, headers: Rea
 }
 
 /** Once bytes have gone out, a cut connection is the only way left to say that something is wrong. */
-export function sendRefusal(response: ServerResponse, error: unknown, head: boolean): void {
-  if (response.headersSent) {
-    response.destroy()
-    return
-  }
-  const { status, code, message, headers } = refusalOf(error)
-  sendJson(response, status, { errors: [{ code, message }] }, headers, head)
+export function sendRefusal(
+  response: ServerResponse,
+  { status, code, message, headers }: Refusal,
+  head: boolean,
+): void {
+  if (response.headersSent) response.destroy()
+  else sendJson(response, status, { errors: [{ code, message }] }, headers, head)
 }
 
-function refusalOf(error: unknown): Refusal {
+/** What a client is told of an error. */
+export function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error
   if (isCloudimgError(error, 'DIGEST_MISMATCH')) return new Refusal(400, 'DIGEST_INVALID', error.message)
   if (isCloudimgError(error, 'SIZE_MISMATCH')) return new Refusal(400, 'SIZE_INVALID', error.message)
   if (isCloudimgError(error, 'IMAGE_INVALID')) return new Refusal(400, 'MANIFEST_INVALID', error.message)
   if (isCloudimgError(error, 'IMAGE_NOT_FOUND')) return new Refusal(404, 'BLOB_UNKNOWN', error.message)
+  if (isReadOnlyDisk(error)) return new Refusal(405, 'UNSUPPORTED', error.message, { allow: 'GET, HEAD' })
   if (isCloudimgError(error, 'DISK_FULL')) return new Refusal(507, 'UNKNOWN', error.message)
   return new Refusal(500, 'UNKNOWN', reasonOf(error))
 }

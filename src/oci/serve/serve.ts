@@ -1,10 +1,10 @@
-import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createHttpsServer } from 'node:https'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { type AddressInfo, isIPv6 } from 'node:net'
-import type { Context, EventSink } from '../../core/context.ts'
+import type { Context, Event, EventSink } from '../../core/context.ts'
 import { CloudimgError, reasonOf } from '../../core/error.ts'
 import { parseReference } from '../../core/reference.ts'
-import { Refusal, sendJson, sendRefusal } from './answer.ts'
+import { isReadOnlyDisk } from '../../io/files.ts'
+import { Refusal, refusalOf, sendJson, sendRefusal } from './answer.ts'
 import { answerBlob } from './blobs.ts'
 import { type Exchange, isHead, refuseMethod } from './exchange.ts'
 import { answerCatalog, answerReferrers, answerTags } from './listings.ts'
@@ -54,7 +54,9 @@ export async function serveRegistry(options: ServeOptions): Promise<RunningRegis
   // A push of many gigabytes takes longer than Node's five minutes for a whole request; stalled headers still end.
   const limits = { requestTimeout: 0, keepAliveTimeout: 75_000 }
   const server =
-    options.tls === undefined ? createHttpServer(limits, listener) : tlsServer(options.tls, limits, listener)
+    options.tls === undefined
+      ? (await import('node:http')).createServer(limits, listener)
+      : await tlsServer(options.tls, limits, listener)
   const address = await listen(server, options.host ?? '127.0.0.1', options.port ?? 0)
   const name = isIPv6(address.address) ? `[${address.address}]` : address.address
   const host = `${name}:${address.port}`
@@ -86,13 +88,14 @@ async function drained(server: Server, closed: Promise<void>, graceMs: number): 
   clearInterval(idle)
 }
 
-function tlsServer(
+async function tlsServer(
   tls: { readonly cert: string; readonly key: string },
   limits: { readonly requestTimeout: number; readonly keepAliveTimeout: number },
   listener: (request: IncomingMessage, response: ServerResponse) => void,
-): Server {
+): Promise<Server> {
+  const { createServer } = await import('node:https')
   try {
-    return createHttpsServer({ ...limits, ...tls }, listener)
+    return createServer({ ...limits, ...tls }, listener)
   } catch (error) {
     throw new CloudimgError('USAGE', `serving by TLS: certificate and key cannot be used: ${reasonOf(error)}`, {
       cause: error,
@@ -136,8 +139,20 @@ async function answer(request: IncomingMessage, response: ServerResponse, runnin
     }
     await dispatch(exchange, running.uploads)
   } catch (error) {
-    sendRefusal(response, error, request.method === 'HEAD')
+    const refusal = refusalOf(error)
+    if (isOurs(error, refusal) && !request.destroyed) running.ctx.events(complaint(request, refusal))
+    sendRefusal(response, refusal, request.method === 'HEAD')
   }
+}
+
+/** What is wrong here, and not with what the client asked for. */
+function isOurs(error: unknown, { status }: Refusal): boolean {
+  return status >= 500 || isReadOnlyDisk(error)
+}
+
+function complaint({ method, url = '' }: IncomingMessage, { status, message }: Refusal): Event {
+  // Behind the "?" may be what is nobody's business.
+  return { kind: 'warning', code: 'serve-failed', message: `${method} ${url.split('?')[0]}: ${status}: ${message}` }
 }
 
 async function dispatch(exchange: Exchange, uploads: Uploads): Promise<void> {

@@ -4,7 +4,7 @@ import { type Context, withTask } from '../../core/context.ts'
 import type { Digest } from '../../core/digest.ts'
 import { parseReference } from '../../core/reference.ts'
 import { readdirIfPresent, withFileErrors } from '../../io/files.ts'
-import { isAlive } from '../../io/process-alive.ts'
+import { isUnderWay } from '../../io/partial-file.ts'
 import { clearAbandoned } from './abandoned.ts'
 import { draftPath } from './draft.ts'
 import { refPath, type StoreLayout } from './layout.ts'
@@ -166,12 +166,6 @@ async function leftovers(
     if (Date.now() - stats.mtimeMs > partialMs || dropCache?.(record) === true) found.push({ path, bytes: stats.size })
   }
   return found
-}
-
-/** Claimed by a process that may live: `pool.ts` in artifact/ gives the names. */
-function isUnderWay(name: string, mtimeMs: number): boolean {
-  const pid = /-(\d+)-[0-9a-f]+\.part/.exec(name)?.[1]
-  return pid !== undefined && (isAlive(Number(pid)) || Date.now() - mtimeMs < 10 * 60_000)
 }
 
 function sum(files: readonly { readonly bytes: number }[]): number {

@@ -1,4 +1,5 @@
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { mkdirSync } from 'node:fs'
+import { open, rename, rm, stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import type { Context } from '../../core/context.ts'
 import { type Digest, digestOf } from '../../core/digest.ts'
@@ -67,6 +68,7 @@ export interface OpenStoreOptions {
 /** Opens the store below `home`, making its folders. @throws FILE_ERROR where that cannot be. */
 export async function openStore(home: string, options: OpenStoreOptions = {}): Promise<Store> {
   const layout = storeLayout(home)
+  // Synchronous: they are there nearly always.
   await withFileErrors('opening the store', home, async () => {
     for (const folder of [
       layout.blobs,
@@ -76,7 +78,7 @@ export async function openStore(home: string, options: OpenStoreOptions = {}): P
       layout.downloads,
       layout.temporary,
     ]) {
-      await mkdir(folder, { recursive: true })
+      mkdirSync(folder, { recursive: true })
     }
   })
   return new LocalStore(layout, options.forgetMs)

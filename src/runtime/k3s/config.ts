@@ -14,7 +14,7 @@ const keysByFeature: Readonly<Record<string, string>> = {
 /** The whole of a node's config.yaml, tokens as holes. Pure. @throws CLUSTERFILE_INVALID for a key that may not or cannot be set. */
 export function renderConfig(node: PlannedNode, cluster: Cluster, via?: PlannedNode): Content {
   const own = node.role === 'server' ? serverKeys(node, cluster, via) : agentKeys(node, cluster, via)
-  const extra = cluster.config[node.role]
+  const extra = { ...registryKeys(node, cluster), ...cluster.config[node.role] }
   for (const key of Object.keys(extra)) refuseKey(key, node.role, cluster)
   return [
     '# Written by cloudimg and owned whole: change the cluster with cloudimg, not here.\n',
@@ -35,6 +35,22 @@ function serverKeys(node: PlannedNode, cluster: Cluster, via: PlannedNode | unde
     ['tls-san', [...new Set([...hostNames(node), node.address, ...cluster.tlsSans])]],
     ['write-kubeconfig-mode', '0600'],
   ]
+}
+
+/** Among the user's own keys, so that a server that has them and one that is given them have the same text. */
+function registryKeys({ role, facts }: PlannedNode, { registry, hasFeature }: Cluster): ConfigMap {
+  if (registry.mode === 'none') return {}
+  const { config } = facts.k3s
+  // What a node has stays: a version that knows more keys than the one it was made with is no reason for a restart.
+  const isGiven = (key: string): boolean =>
+    hasFeature(key) && (config === undefined || facts.cloudimg.node === undefined || config.includes(`\n${key}: `))
+  return {
+    // Offline, the registry that a name begins with is nobody to ask (facts/k3s.md §5.1).
+    ...(isGiven('disable-default-registry-endpoint') ? { 'disable-default-registry-endpoint': true } : {}),
+    ...(registry.mode === 'embedded' && role === 'server' && isGiven('embedded-registry')
+      ? { 'embedded-registry': true }
+      : {}),
+  }
 }
 
 /** How a server has its place in the cluster. Where it has one already, that stays as it is. */

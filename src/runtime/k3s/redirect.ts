@@ -1,7 +1,10 @@
 import type { Cluster, PlannedNode } from '../runtime.ts'
-import { type Content, type DeployStep, hole } from '../step.ts'
+import { type Content, type DeployStep, hole, printContent } from '../step.ts'
 import { apiUrl } from './config.ts'
 import { k3sPaths } from './paths.ts'
+import { renderRegistries } from './registries.ts'
+import { isWritten, secretFile } from './registry-files.ts'
+import { registryPaths } from './registry-paths.ts'
 import { standingOf } from './standing.ts'
 import { command, installer } from './steps.ts'
 
@@ -10,6 +13,10 @@ import { command, installer } from './steps.ts'
  * while it runs, and a restart is not worth it (facts/k3s.md §7.1, §7.4).
  */
 export function redirectSteps(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[] {
+  return [...redirectServer(node, cluster, via), ...redirectRegistry(node, cluster)]
+}
+
+function redirectServer(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[] {
   const joins = standingOf(node)?.joins
   if (joins === undefined || cluster.servers.some(address => apiUrl(address) === joins) || node.host === via.host)
     return []
@@ -27,6 +34,31 @@ export function redirectSteps(node: PlannedNode, cluster: Cluster, via: PlannedN
       done: {
         probe: 'all',
         of: [{ probe: 'content', path: k3sPaths.config, content }, command('test', '!', '-e', k3sPaths.pendingConfig)],
+      },
+      undo: 'none',
+    },
+  ]
+}
+
+/** Nor does it go on asking a registry that went with its server. */
+function redirectRegistry(node: PlannedNode, cluster: Cluster): readonly DeployStep[] {
+  const { registries } = node.facts.k3s
+  const content = cluster.registry.mode === 'managed' ? renderRegistries(node, cluster) : undefined
+  if (content === undefined || registries === undefined || registries === printContent(content)) return []
+  const { pending } = registryPaths
+  return [
+    {
+      id: `redirect-registry/${node.host}`,
+      host: node.host,
+      sentence: 'name the registries of the servers that stay, from the next start on',
+      do: [
+        secretFile({ path: pending, content }),
+        installer(node, 'configure', ['--registries', pending], cluster.timeoutSeconds),
+        { op: 'exec', argv: ['rm', '-f', pending] },
+      ],
+      done: {
+        probe: 'all',
+        of: [isWritten({ path: registryPaths.registries, content }), command('test', '!', '-e', pending)],
       },
       undo: 'none',
     },

@@ -2,7 +2,9 @@ import type { Finding } from '../finding.ts'
 import { printContent } from '../step.ts'
 import type { Cluster, PlannedNode } from '../runtime.ts'
 import { hideSecrets, renderConfig } from './config.ts'
+import { judgeRegistry } from './judge-registry.ts'
 import { unitOf } from './paths.ts'
+import { peerPort, registryPort } from './registry-paths.ts'
 import { isReservedKey } from './reserved-keys.ts'
 import { standingOf } from './standing.ts'
 import { judgeSurroundings } from './surroundings.ts'
@@ -16,12 +18,13 @@ const ports = {
 /** Judges one machine for k3s, from facts alone. `via` is the server an agent would join. */
 export function judgeK3s(node: PlannedNode, cluster: Cluster): readonly Finding[] {
   return [
-    ...judgePorts(node),
+    ...judgePorts(node, cluster),
     ...judgeOtherRole(node),
     ...judgeDropIns(node),
     ...judgeArchive(node),
     ...judgeRouteless(node),
     ...judgeSurroundings(node, cluster),
+    ...judgeRegistry(node, cluster),
     ...(node.role === 'server' ? judgeConfig(node, cluster) : []),
   ]
 }
@@ -35,9 +38,10 @@ function installed(node: PlannedNode): boolean {
   return Object.values(units).some(unit => !['unknown', 'not-found', ''].includes(unit.enabled))
 }
 
-function judgePorts(node: PlannedNode): readonly Finding[] {
+function judgePorts(node: PlannedNode, { registry: { mode } }: Cluster): readonly Finding[] {
   if (installed(node)) return []
-  const taken = ports[node.role].filter(port => node.facts.listeningTcp.includes(port))
+  const more = mode === 'embedded' ? [peerPort] : mode === 'managed' && node.role === 'server' ? [registryPort] : []
+  const taken = [...ports[node.role], ...more].filter(port => node.facts.listeningTcp.includes(port))
   if (taken.length === 0) return []
   const list = taken.join(', ')
   return [

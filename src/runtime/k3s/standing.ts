@@ -1,4 +1,5 @@
 import type { ConfigMap, ConfigValue, Datastore, Inherited, PlannedNode } from '../runtime.ts'
+import { readRegistries } from './registries.ts'
 import { isReservedKey } from './reserved-keys.ts'
 
 /** What a node's configuration says of its place in the cluster. */
@@ -25,7 +26,8 @@ export function inheritedFrom(server: PlannedNode): Inherited | undefined {
   if (entries === undefined || standing === undefined || server.role !== 'server') return undefined
   const config: ConfigMap = Object.fromEntries([...entries].filter(([key]) => !isReservedKey(key)))
   const names = entries.get('tls-san')
-  return { datastore: standing.datastore, config, tlsSans: Array.isArray(names) ? names.map(String) : [] }
+  const registry = readRegistries(server.facts.k3s.registries) ?? { mode: 'none' as const }
+  return { datastore: standing.datastore, registry, config, tlsSans: Array.isArray(names) ? names.map(String) : [] }
 }
 
 /** The lines that `renderConfig` once wrote: each a key and a value in JSON, secrets hidden. */

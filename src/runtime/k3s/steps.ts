@@ -5,6 +5,7 @@ import type { DeployStep, Op, Probe } from '../step.ts'
 import { renderConfig } from './config.ts'
 import { isUp } from './kube.ts'
 import { k3sPaths, unitOf } from './paths.ts'
+import { registryParts } from './registry-files.ts'
 
 /** Puts program and image archive in their places; nothing is started. */
 export function installSteps(node: PlannedNode, cluster: Cluster): readonly DeployStep[] {
@@ -54,6 +55,7 @@ function bringUp(node: PlannedNode, cluster: Cluster, { verb, sentence, via }: B
   const flags = { config: k3sPaths.pendingConfig, 'node-name': node.name, cluster: cluster.id }
   const role = verb === 'join' ? { role: node.role } : {}
   const args = Object.entries({ ...flags, ...role }).flatMap(([name, value]) => [`--${name}`, value])
+  const registry = registryParts(node, cluster)
   const gate = via !== undefined && node.role === 'server' ? [isUp(node, cluster, via)] : []
   return {
     id: `${verb}/${node.host}`,
@@ -61,8 +63,10 @@ function bringUp(node: PlannedNode, cluster: Cluster, { verb, sentence, via }: B
     sentence,
     do: [
       { op: 'file', path: k3sPaths.pendingConfig, mode: 0o600, content },
-      installer(node, verb, args, cluster.timeoutSeconds),
+      ...registry.before,
+      installer(node, verb, [...args, ...registry.flags], cluster.timeoutSeconds),
       { op: 'exec', argv: ['rm', '-f', k3sPaths.pendingConfig] },
+      ...registry.after,
       ...gate.map(until => waitUntil(until, `node "${node.name}" is Ready and a voter`, cluster)),
     ],
     done: {
@@ -76,6 +80,7 @@ function bringUp(node: PlannedNode, cluster: Cluster, { verb, sentence, via }: B
         command('grep', '-q', k3sPaths.program, join(k3sPaths.state, 'applied')),
         // It holds a token: a run that was cut off before it was removed is not done.
         command('test', '!', '-e', k3sPaths.pendingConfig),
+        ...registry.done,
         ...gate,
       ],
     },
@@ -88,7 +93,7 @@ export function waitUntil(until: Probe, what: string, { timeoutSeconds }: Cluste
   return { op: 'wait', until, what, timeoutSeconds }
 }
 
-function isNew({ facts }: PlannedNode): boolean {
+export function isNew({ facts }: PlannedNode): boolean {
   return facts.cloudimg.node === undefined && facts.cloudimg.staged.length === 0
 }
 

@@ -3,6 +3,7 @@ import type { Cluster, PlannedNode, UpgradeOptions } from '../runtime.ts'
 import type { DeployStep, Probe } from '../step.ts'
 import { isUp } from './kube.ts'
 import { k3sPaths, unitOf } from './paths.ts'
+import { registryParts } from './registry-files.ts'
 import { drainStep, uncordonStep } from './remove.ts'
 import { command, installer, waitUntil } from './steps.ts'
 
@@ -17,13 +18,16 @@ export function upgradeSteps(
   { sameMinor, drain }: UpgradeOptions,
 ): readonly DeployStep[] {
   const up = isUp(node, cluster, via)
+  const registry = registryParts(node, cluster)
   const back = [installer(node, 'rollback', ['--only-from', node.rootfs.directory], cluster.timeoutSeconds)]
   const step: DeployStep = {
     id: `upgrade/${node.host}`,
     host: node.host,
     sentence: `switch node "${node.name}" to k3s ${cluster.version ?? 'of the image'}, with one restart`,
     do: [
-      installer(node, 'upgrade', [], cluster.timeoutSeconds),
+      ...registry.before,
+      installer(node, 'upgrade', registry.flags, cluster.timeoutSeconds),
+      ...registry.after,
       waitUntil(up, `node "${node.name}" is Ready at the new version`, cluster),
     ],
     done: {
@@ -32,6 +36,7 @@ export function upgradeSteps(
         command('grep', '-q', node.rootfs.digest, join(k3sPaths.state, 'node.json')),
         command('test', '!', '-e', join(k3sPaths.state, 'switching')),
         command('systemctl', 'is-active', '--quiet', `${unitOf(node.role)}.service`),
+        ...registry.done,
         up,
       ],
     },

@@ -1,9 +1,10 @@
 import { isContainerdRunning } from './containerd.ts'
-import { imageFacts, isImageId, listImages, type StoredImage } from './image-store.ts'
-import { splitName } from './image-name.ts'
+import { findImage, imageFacts, isImageId, listImages, type StoredImage } from './image-store.ts'
+import { normaliseName, splitName } from './image-name.ts'
 import { formatTable } from './kubectl-table.ts'
-import { Exit, unknownToStandIn } from './log.ts'
+import { Exit, reasonOf, unknownToStandIn } from './log.ts'
 import { containerdSocket } from './paths.ts'
+import { pullImage } from './pull-image.ts'
 
 /** An image as the CRI sees it: all names of one config. */
 interface CriImage {
@@ -19,12 +20,13 @@ interface CriImage {
 
 export async function runCrictl(argv: readonly string[]): Promise<void> {
   const [verb = '', ...rest] = argv
-  if (!['images', 'image', 'img'].includes(verb)) throw unknownToStandIn(`crictl ${verb}`)
+  if (!['images', 'image', 'img', 'pull'].includes(verb)) throw unknownToStandIn(`crictl ${verb}`)
   if (!(await isContainerdRunning()))
     throw new Exit(
       1,
       `time="${new Date().toISOString()}" level=fatal msg="unable to determine image API version: rpc error: code = Unavailable desc = connection error: desc = \\"transport: Error while dialing dial unix ${containerdSocket}: connect: no such file or directory\\""`,
     )
+  if (verb === 'pull') return await pull(rest)
   const { output, words } = parse(rest)
   const images = criImages().filter(image => words.length === 0 || words.some(word => isMeant(image, word)))
   if (output === 'json') return void process.stdout.write(`${JSON.stringify({ images }, undefined, 2)}\n`)
@@ -36,6 +38,17 @@ export async function runCrictl(argv: readonly string[]): Promise<void> {
     }),
   )
   process.stdout.write(formatTable({ columns: ['IMAGE', 'TAG', 'IMAGE ID', 'SIZE'], rows }))
+}
+
+async function pull([name = '', ...more]: readonly string[]): Promise<void> {
+  if (name.startsWith('-') || more.length > 0) throw unknownToStandIn(`crictl pull ${[name, ...more].join(' ')}`)
+  const full = normaliseName(name)
+  try {
+    await pullImage(full)
+  } catch (error) {
+    throw new Exit(1, `time="${new Date().toISOString()}" level=fatal msg="pulling image: ${reasonOf(error)}"`)
+  }
+  process.stdout.write(`Image is up to date for ${imageFacts(findImage(full)!.target).config}\n`)
 }
 
 function parse(argv: readonly string[]): { readonly output: string; readonly words: readonly string[] } {

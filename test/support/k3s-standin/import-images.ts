@@ -5,7 +5,9 @@ import { pause, readFaults, strikes } from './faults.ts'
 import { readImageArchive } from './image-archive.ts'
 import { findImage, listImages, putImage, type StoredImage } from './image-store.ts'
 import { log, reasonOf } from './log.ts'
+import { normaliseName } from './image-name.ts'
 import { imagesDir } from './paths.ts'
+import { pullImage } from './pull-image.ts'
 import { profile } from './version.ts'
 
 const pins = { 'io.cri-containerd.pinned': 'pinned', 'io.cattle.k3s.pinned': 'pinned' } as const
@@ -71,8 +73,12 @@ async function pullList(path: string): Promise<void> {
     .map(line => line.trim())
   for (const name of names.filter(line => line !== '' && findImage(line) === undefined)) {
     log('info', `Pulling image ${name}...`)
-    await pause(2000)
-    log('error', `Failed to pull ${name}: no route to host`)
+    try {
+      await pullImage(normaliseName(name))
+    } catch (error) {
+      await pause(2000)
+      log('error', `Failed to pull ${name}: ${reasonOf(error)}`)
+    }
   }
 }
 

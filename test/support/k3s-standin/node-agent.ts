@@ -12,6 +12,7 @@ import { nodeMetadata, nodeSpec, nodeStatus, type Condition, type NodeSelf } fro
 import { agentDir, apiPort, nodePasswordFile } from './paths.ts'
 import { runPods } from './pods.ts'
 import type { KubeObject } from './store.ts'
+import { readRegistries } from './registries.ts'
 import { callWithToken, fetchAuthority } from './tls-client.ts'
 import { watchImages } from './watch-images.ts'
 
@@ -24,6 +25,7 @@ export interface Joining {
 export async function startNode(joining: Joining, self: () => NodeSelf): Promise<void> {
   const client = await introduce(joining, self().name)
   if (strikes('killAtJoin')) process.kill(process.pid, 'SIGKILL')
+  readRegistries(self().options)
   await startContainerd()
   await importImagesDir()
   watchImages()

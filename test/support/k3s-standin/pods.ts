@@ -2,6 +2,8 @@ import { readIfPresent } from './files.ts'
 import { imageFacts, findImage } from './image-store.ts'
 import { normaliseName } from './image-name.ts'
 import type { KubeClient } from './kube-client.ts'
+import { log, reasonOf } from './log.ts'
+import { pullImage } from './pull-image.ts'
 import type { KubeObject } from './store.ts'
 import { pauseImage } from './system-images.ts'
 import { version } from './version.ts'
@@ -18,9 +20,10 @@ interface PodSpec {
   readonly initContainers?: readonly Container[]
 }
 
-/** A pod runs here iff the pause image and all its own are on the node; nothing is really started. (facts/k3s-observed.md 7, 8) */
+/** A pod runs here iff the pause image and all its own are on the node, or can be pulled; nothing is really started. (facts/k3s-observed.md 7, 8) */
 export async function runPods(client: KubeClient, node: string, resolvConf: string): Promise<void> {
   for (const pod of await client.list(`/api/v1/pods?fieldSelector=spec.nodeName=${node}`)) {
+    await pullFor(pod)
     const status = podStatus(pod, resolvConf)
     if (JSON.stringify(without(pod['status'])) === JSON.stringify(without(status))) continue
     await client.patch(`/api/v1/namespaces/${pod.metadata.namespace}/pods/${pod.metadata.name}/status`, { status })
@@ -33,7 +36,7 @@ function podStatus(pod: KubeObject, resolvConf: string): object {
   const all = [...(spec.initContainers ?? []), ...spec.containers]
   const waiting = (container: Container): string | undefined => {
     if (!isSandboxed) return 'ContainerCreating'
-    if (!canStart(container)) return 'ImagePullBackOff'
+    if (!canStart(pod, container)) return 'ImagePullBackOff'
     return isDns(pod) && !hasNameserver(resolvConf) ? 'CrashLoopBackOff' : undefined
   }
   const isRunning = all.every(container => waiting(container) === undefined)
@@ -66,11 +69,41 @@ function hasNameserver(resolvConf: string): boolean {
   return text === undefined || /^nameserver\s/m.test(text)
 }
 
-/** Offline nothing can be pulled, and `Always` (the default of `latest`) means to pull. */
-function canStart({ image, imagePullPolicy }: Container): boolean {
-  const name = normaliseName(image)
-  const policy = imagePullPolicy ?? (name.endsWith(':latest') ? 'Always' : 'IfNotPresent')
-  return policy !== 'Always' && findImage(name) !== undefined
+/** When a name may be asked for again after a failure: kubelet's back-off. */
+const retryAt = new Map<string, number>()
+/** Whose pods have pulled what they always pull. */
+const pulled = new Set<string>()
+
+/** Pulls what the pod lacks, or what it wants to have pulled whatever there is. */
+async function pullFor(pod: KubeObject): Promise<void> {
+  const spec = pod['spec'] as PodSpec
+  for (const container of [...(spec.initContainers ?? []), ...spec.containers]) {
+    const name = normaliseName(container.image)
+    const policy = policyOf(container)
+    const isDue = policy === 'Always' ? !pulled.has(keyOf(pod, name)) : findImage(name) === undefined
+    if (!isDue || policy === 'Never' || (retryAt.get(name) ?? 0) > Date.now()) continue
+    try {
+      await pullImage(name)
+      pulled.add(keyOf(pod, name))
+    } catch (error) {
+      log('error', `Error syncing pod: ErrImagePull: ${reasonOf(error)}`)
+      retryAt.set(name, Date.now() + 10_000)
+    }
+  }
+}
+
+function keyOf({ metadata }: KubeObject, name: string): string {
+  return `${metadata.namespace}/${metadata.name} ${name}`
+}
+
+function policyOf({ image, imagePullPolicy }: Container): string {
+  return imagePullPolicy ?? (normaliseName(image).endsWith(':latest') ? 'Always' : 'IfNotPresent')
+}
+
+/** `Always` (the default of `latest`) means to pull. */
+function canStart(pod: KubeObject, container: Container): boolean {
+  const name = normaliseName(container.image)
+  return findImage(name) !== undefined && (policyOf(container) !== 'Always' || pulled.has(keyOf(pod, name)))
 }
 
 function idOf(image: string): string {

@@ -32,6 +32,8 @@ export interface Profile {
   readonly sqliteKeepsToken: boolean
   /** Imported images are pinned. (facts/k3s.md §4.3) */
   readonly pinsImages: boolean
+  /** Mirrors are written as hosts.toml. (facts/k3s.md §5.2) */
+  readonly writesHostsFiles: boolean
   /** agent/images is watched while k3s runs. (facts/k3s.md §4.2) */
   readonly watchesImages: boolean
   /** `ctr images import` decompresses. (facts/k3s.md §4.4) */
@@ -51,6 +53,7 @@ export function profileOf(tag: string): Profile {
     serverSkipsUnknownKeys: atLeast('1.26.0', tag),
     sqliteKeepsToken: atLeast('1.22.0', tag),
     pinsImages: atLeast('1.26.13 1.27.10 1.28.6 1.29.1', tag),
+    writesHostsFiles: atLeast('1.26.13 1.27.10 1.28.6 1.29.1', tag),
     watchesImages: atLeast('1.29.13 1.30.9 1.31.5 1.32.0', tag),
     containerd2: atLeast('1.31.6 1.32.2', tag),
     reportsVoter: atLeast('1.26.0', tag),

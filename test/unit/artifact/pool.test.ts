@@ -2,6 +2,7 @@ import { readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { directoryPool, type DownloadPool } from '../../../src/artifact/pool.ts'
 import type { Digest } from '../../../src/core/digest.ts'
+import { ownIdentity } from '../../../src/io/process-identity.ts'
 import { sha256, Workbench } from './release-fixture.ts'
 
 let bench: Workbench
@@ -64,6 +65,7 @@ describe('a download', () => {
 })
 
 describe('what a dead process left', () => {
+  const dead = ownIdentity().replace(/-\d+-/, '-1-')
   async function leave(rename: (name: string) => string, old = false): Promise<void> {
     const partial = await pool.openPartial('key')
     await writeFile(partial.path, 'part')
@@ -75,8 +77,15 @@ describe('what a dead process left', () => {
   }
 
   it.each([
-    ['on another machine, long ago', (name: string) => `${name}.00000000-1-aaaaaaaa.part`, true, 15],
-    ['on another machine, just now', (name: string) => `${name}.00000000-1-aaaaaaaa.part`, false, 4],
+    ['on another machine, long ago', (name: string) => `${name}.1-1-000000000000.aaaaaaaa.part`, true, 15],
+    ['on another machine, just now', (name: string) => `${name}.1-1-000000000000.aaaaaaaa.part`, false, 4],
+    ['under an earlier cloudimg, just now', (name: string) => `${name}.00000000-1-aaaaaaaa.part`, false, 4],
+    [
+      'here, just now, with the number of a process that runs',
+      (name: string) => `${name}.${dead}.aaaaaaaa.part`,
+      false,
+      15,
+    ],
   ])('%s', async (_name, rename, old, size) => {
     await leave(rename, old)
     expect((await pool.openPartial('key')).size).toBe(size)

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openContext } from '../../../src/build/context.ts'
 import { copyFrom, type CopyRequest } from '../../../src/build/copy-rules.ts'
-import { contextSource, treeSource } from '../../../src/build/copy-source.ts'
+import { contextSource, contextSources, treeSource } from '../../../src/build/copy-source.ts'
 import { parseFileMode } from '../../../src/build/file-mode.ts'
 import { BuildTree, type TreeEntry } from '../../../src/build/tree.ts'
 
@@ -313,4 +313,18 @@ it('an ignored directory from which something is taken back has its own mode', a
     ['a/b/c/', '755'],
     ['a/b/c/keep', '644'],
   ])
+})
+
+it('a build looks at a directory once, whatever number of platforms copy it; the next build looks again', async () => {
+  make('a', 'b/c')
+  const context = await openContext(root, undefined)
+  const request = { ...plain, sources: paths(['.']), target: '/' }
+  const [build, next] = [contextSources(), contextSources()]
+  const copied = (sources: typeof build): readonly TreeEntry[] =>
+    copyFrom(sources(context), new BuildTree(), request).entries
+  const first = copied(build)
+  make('d')
+  expect(copied(build)).toEqual(first)
+  expect(copied(build).find(({ path }) => path === 'a')).toBe(first.find(({ path }) => path === 'a'))
+  expect(copied(next).map(shape).sort()).toEqual(['a', 'b/', 'b/c', 'd'])
 })

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -33,4 +33,26 @@ it('digests of the files that are asked for are told, by each name of a hard lin
   const tar = tarBytes(await openStore(home), { entries, createdBy: 'test' }, options, files, testContext())
   await Array.fromAsync(tar)
   expect(files).toEqual({ 'bin/a': digestOf('a'), 'scripts/k': digestOf('k') })
+})
+
+it.each([
+  ['small', 10],
+  ['large', 300_000],
+])('a %s file that is not as long as it was when it was listed stops the layer', async (_, size) => {
+  const path = join(home, 'listed')
+  const entry = {
+    ...file('a', 'x'.repeat(size)),
+    content: { from: 'context', path, identity: '', racy: false },
+  } as const
+  const options = { epoch: 0, compression: 'none', wantsDigest: () => true } as const
+  const store = await openStore(home)
+  const read = async (length: number): Promise<Record<string, Digest>> => {
+    await writeFile(path, 'x'.repeat(length))
+    const files: Record<string, Digest> = {}
+    await Array.fromAsync(tarBytes(store, { entries: [entry], createdBy: 'test' }, options, files, testContext()))
+    return files
+  }
+  expect(await read(size)).toEqual({ a: digestOf('x'.repeat(size)) })
+  await expect(read(size - 1)).rejects.toThrow('it changed while it was read')
+  await expect(read(size + 1)).rejects.toThrow('it changed while it was read')
 })

@@ -5,11 +5,11 @@ import { exitCodeMeanings, exitCodeOf } from '../../../src/cli/exit-code.ts'
 import { createProgram } from '../../../src/cli/program.ts'
 import type { Terminal } from '../../../src/cli/terminal.ts'
 
-function program() {
+function program(wanted?: string) {
   let out = ''
   const stream = { write: (text: string) => void (out += text), columns: 100 } as unknown as NodeJS.WriteStream
   const terminal: Terminal = { stdout: stream, stderr: stream, stdin: process.stdin, env: {} }
-  const made = createProgram(terminal, { code: 0 })
+  const made = createProgram(terminal, { code: 0 }, wanted)
   return { program: made, output: () => out }
 }
 
@@ -28,6 +28,19 @@ function helpOf(name: string): string {
   commandsOf(made).get(name)!.outputHelp()
   return output()
 }
+
+it('a program for one command has that command as it is in the whole one', () => {
+  const whole = program().program.commands
+  for (const command of whole) {
+    for (const name of [command.name(), ...command.aliases()]) {
+      const found = program(name).program.commands.find(other => other.name() === command.name())
+      expect(found?.helpInformation(), name).toBe(command.helpInformation())
+    }
+  }
+  expect(program('build').program.commands.length).toBeLessThan(whole.length)
+  for (const name of ['__complete', 'help', '--help', 'biuld'])
+    expect(program(name).program.commands, name).toHaveLength(whole.length)
+})
 
 const names = [...commandsOf(program().program).keys()]
 const examples = names.flatMap(name =>

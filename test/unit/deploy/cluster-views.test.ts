@@ -48,7 +48,9 @@ describe('clusterStatus', () => {
       },
     }
     const choice = { server: names[1]! }
-    expect(await clusterStatus({ choice, stateHome: operator.stateHome }, testContext(), ends)).toMatchObject({ ok: true })
+    expect(await clusterStatus({ choice, stateHome: operator.stateHome }, testContext(), ends)).toMatchObject({
+      ok: true,
+    })
     expect(pauses).toBe(3)
     for (const unit of units) unit.active = false
     await expect(
@@ -68,7 +70,7 @@ describe('clusterStatus', () => {
       () => void (world.hosts.get('10.0.0.2')!.drift = ['/etc/rancher/k3s/config.yaml']),
       /node2.*changed by others/,
     ],
-    ['images', () => void (world.images as string[]).pop(), /node1.*1 images are missing/],
+    ['images', () => void world.images.pop(), /node1.*1 images are missing/],
     ['another version', () => void (world.nodes.get('node3')!.version = 'v1.31.3+k3s1'), /node3.*runs v1.31.3/],
     ['a node that was forgotten', () => world.cluster!.delete('node4'), /node "node4".*is not in the cluster/],
   ])('tells of %s', async (_, spoil, wanted) => {
@@ -100,7 +102,15 @@ describe('clusterStatus', () => {
       reason: '',
       voter: undefined,
     } as const
-    const fine = { certificateDays: 300, freeBytes: 1e12, clockOffsetSeconds: 0, missingImages: [], drift: [] }
+    const fine = {
+      certificateDays: 300,
+      freeBytes: 1e12,
+      clockOffsetSeconds: 0,
+      missingImages: [],
+      drift: [],
+      registry: undefined,
+      servesImages: undefined,
+    }
     expect(troublesOf(member, { ...fine, version: 'v1' })).toEqual([])
     expect(troublesOf(member, { ...fine, version: 'v1', ...more })).toEqual([trouble])
   })

@@ -70,6 +70,7 @@ describe('a Clusterfile', () => {
     ["pkPasswd: 'x'", 'pkPasswd: ***'],
     ['agent-token: abc', 'agent-token: ***'],
     ['passwordEnv: SSH_PASSWORD', 'passwordEnv: SSH_PASSWORD'],
+    ['registry: https://a:b@hub.example/x', 'registry: https://***@hub.example/x'],
     ['image: a', 'image: a'],
   ])('shows %s without its secret', (text, shown) => {
     expect(hideSecrets(text)).toBe(shown)

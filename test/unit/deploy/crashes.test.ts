@@ -9,9 +9,11 @@ import { resetCluster } from '../../../src/deploy/actions/reset.ts'
 import { runCluster, undoRun } from '../../../src/deploy/actions/run.ts'
 import { undoUpgrade, upgradeCluster } from '../../../src/deploy/actions/upgrade.ts'
 import { isCloudimgError } from '../../../src/core/error.ts'
-import type { ReachOptions } from '../../../src/deploy/options.ts'
+import type { ReachOptions, RegistryChoice } from '../../../src/deploy/options.ts'
 import { sampleClusterImage, sampleImages } from '../../support/sample-cluster-image.ts'
+import { sampleServedImage, servedNames } from '../../support/sample-served-image.ts'
 import { simEnds } from '../../support/sim-operator.ts'
+import { SimRegistry } from '../../support/sim-registry.ts'
 import { SimWorld } from '../../support/sim-world.ts'
 import { sample } from '../../support/soak.ts'
 import { testContext } from '../../support/test-context.ts'
@@ -41,7 +43,35 @@ const replacing = { image, choice, host: '10.0.0.3' }
 const deleting = { choice, hosts: ['10.0.0.1', '10.0.0.4'] }
 const upgrading = { image: next, choice }
 
+const served = sampleServedImage()
+const servedHosts = { servers: names.slice(0, 2), agents: names.slice(3, 4) }
+const serving = (registry: RegistryChoice) => ({
+  image: served,
+  hosts: servedHosts,
+  cluster: { registry },
+  wishes: { allowEven: true, ...(registry.mode === 'url' ? { registryPush: true } : {}) },
+})
+const managed = serving({ mode: 'managed' })
+const byUrl = serving({ mode: 'url', url: 'https://hub.example' })
+
 const stories: readonly Story[] = [
+  {
+    name: 'run with a managed registry',
+    act: (world, reach) => runCluster({ ...managed, ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoRun({ ...managed, ...reach }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'run with the registry of a URL',
+    given: world => Promise.resolve(void (world.registry = new SimRegistry())),
+    act: (world, reach) => runCluster({ ...byUrl, ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoRun({ ...byUrl, ...reach }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'delete with a managed registry',
+    given: (world, reach) => runCluster({ ...managed, hosts, wishes: {}, ...reach }, ctx(), simEnds(world)),
+    act: (world, reach) => deleteHosts({ choice, hosts: ['10.0.0.1'], ...reach }, ctx(), simEnds(world)),
+    undo: (world, reach) => undoDelete({ choice, hosts: ['10.0.0.1'], ...reach }, ctx(), simEnds(world)),
+  },
   {
     name: 'run',
     act: cluster,
@@ -101,7 +131,7 @@ function reachOf(directory: string): ReachOptions {
 
 describe.each(stories)('a crash in $name', { timeout: 1_800_000 }, story => {
   it('is finished by the same command, and undone before the point of no return', async () => {
-    const given = new SimWorld(names, sampleImages)
+    const given = new SimWorld(names, [...sampleImages, ...servedNames])
     await story.given?.(given, reachOf('given'))
     const before = given.state()
     const reference = given.clone()
@@ -172,6 +202,11 @@ function tidy(torn: boolean): void {
   }
 }
 
+/** Images that were pushed to a registry stay there. */
+function ofHosts(state: unknown): unknown {
+  return { ...(state as object), pushed: [] }
+}
+
 /** False where a step was begun that nothing takes back, or nothing was begun. */
 async function isUndone(
   undo: NonNullable<Story['undo']>,
@@ -184,7 +219,7 @@ async function isUndone(
     () => undefined,
     (error: unknown) => error,
   )
-  const found = refused === undefined ? world.state() : isCloudimgError(refused) ? refused.code : refused
-  expect([before, 'REFUSED'], `undo: ${what}`).toContainEqual(found)
+  const found = refused === undefined ? ofHosts(world.state()) : isCloudimgError(refused) ? refused.code : refused
+  expect([ofHosts(before), 'REFUSED'], `undo: ${what}`).toContainEqual(found)
   return refused === undefined
 }

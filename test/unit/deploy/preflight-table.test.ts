@@ -36,7 +36,7 @@ describe('docs/preflight.md', () => {
     const named = new Set(problems.flatMap(problem => (problem.when === 'before' ? problem.ids : [])))
     const known = new Set(Object.keys(redCases))
     expect([...named].filter(id => !known.has(id))).toEqual([])
-    const ofCommand = ['even-servers', 'other-cluster', 'role', 'stand-in', 'upgrade']
+    const ofCommand = ['even-servers', 'other-cluster', 'registry-push', 'role', 'stand-in', 'upgrade']
     expect([...known].filter(id => !named.has(id)).sort()).toEqual(ofCommand)
   })
 })

@@ -10,6 +10,7 @@ import { parseJournal } from '../../../src/deploy/journal.ts'
 import type { RunOptions } from '../../../src/deploy/options.ts'
 import { archive, sampleClusterImage, sampleImages } from '../../support/sample-cluster-image.ts'
 import { simPace } from '../../support/sim-clock.ts'
+import { simRepository } from '../../support/sim-registry.ts'
 import { SimWorld, tokenOf } from '../../support/sim-world.ts'
 import { testContext } from '../../support/test-context.ts'
 
@@ -30,6 +31,7 @@ function endsOf(world: SimWorld): Ends {
   let op = 0
   return {
     connect: address => Promise.resolve(world.hosts.get(address.name)!),
+    openRepository: entry => simRepository(world, entry),
     ...simPace(world.clock),
     newOp: () => `op-${op++}-${readdirSync(home, { recursive: true }).length}`,
   }

@@ -5,7 +5,6 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { parseReference } from '../../../src/core/reference.ts'
 import { copyImage } from '../../../src/oci/copy.ts'
 import { mediaTypes } from '../../../src/oci/descriptor.ts'
-import { anonymous } from '../../../src/oci/remote/credential.ts'
 import { remoteRepository } from '../../../src/oci/remote/registry.ts'
 import { serveStore } from '../../../src/oci/serve/store-adapter.ts'
 import { serveRegistry } from '../../../src/oci/serve/serve.ts'
@@ -13,6 +12,7 @@ import { openStore, type Store } from '../../../src/oci/store/store.ts'
 import { memoryEnd } from '../../support/memory-end.ts'
 import { jsonSample, sampleIndex } from '../../support/sample-image.ts'
 import { testContext } from '../../support/test-context.ts'
+import { anonymous } from '../../support/anonymous.ts'
 
 const ctx = testContext()
 const { index, images, all } = sampleIndex(['amd64', 'arm64'])

@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { apiUrl, findSecret, hideSecrets, renderConfig } from '../../../src/runtime/k3s/config.ts'
 import { isReservedKey } from '../../../src/runtime/k3s/reserved-keys.ts'
-import { renderRegistries } from '../../../src/runtime/k3s/registries.ts'
 import { matchesContent, printContent } from '../../../src/runtime/step.ts'
 import { sampleCluster, sampleNode } from '../../support/sample-node.ts'
 
@@ -100,8 +99,3 @@ it.each([
   ['10.0.0.1', 'https://10.0.0.1:6443'],
   ['fd00::1', 'https://[fd00::1]:6443'],
 ])('apiUrl of %s', (address, url) => expect(apiUrl(address)).toBe(url))
-
-it('renderRegistries refuses what is not built', () => {
-  expect(renderRegistries('none')).toBeUndefined()
-  expect(() => renderRegistries('embedded')).toThrow(/cannot do it/)
-})

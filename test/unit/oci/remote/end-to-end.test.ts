@@ -4,13 +4,14 @@ import { digestOf } from '../../../../src/core/digest.ts'
 import { parseReference } from '../../../../src/core/reference.ts'
 import { copyImage } from '../../../../src/oci/copy.ts'
 import { mediaTypes } from '../../../../src/oci/descriptor.ts'
-import { anonymous, type Credentials } from '../../../../src/oci/remote/credential.ts'
+import type { Credentials } from '../../../../src/oci/remote/credential.ts'
 import { type RemoteRepository, remoteRepository } from '../../../../src/oci/remote/registry.ts'
 import { type RunningRegistry, serveRegistry } from '../../../../src/oci/serve/serve.ts'
 import { usersOf } from '../../../../src/oci/serve/users.ts'
 import { memoryStore, type MemoryStore } from '../../../support/memory-store.ts'
 import { jsonSample, sampleIndex } from '../../../support/sample-image.ts'
 import { testContext } from '../../../support/test-context.ts'
+import { anonymous } from '../../../support/anonymous.ts'
 
 let store: MemoryStore
 let registry: RunningRegistry

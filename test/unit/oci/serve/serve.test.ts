@@ -1,6 +1,8 @@
 import { connect } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { Event } from '../../../../src/core/context.ts'
 import { digestOf } from '../../../../src/core/digest.ts'
+import { fileError } from '../../../../src/io/files.ts'
 import { mediaTypes } from '../../../../src/oci/descriptor.ts'
 import { type RunningRegistry, serveRegistry, type ServeOptions } from '../../../../src/oci/serve/serve.ts'
 import { usersOf } from '../../../../src/oci/serve/users.ts'
@@ -405,4 +407,42 @@ describe('the end', () => {
 
 it('says what is wrong with a certificate', async () => {
   await expect(serveRegistry({ store, tls: { cert: 'x', key: 'y' } })).rejects.toMatchObject({ code: 'USAGE' })
+})
+
+describe('a disk that cannot be written', () => {
+  const broken = (code: string): Partial<ServeOptions> => ({
+    store: {
+      ...store,
+      ingest: async body => {
+        body.resume()
+        throw fileError('writing', '/store/x', Object.assign(new Error(code), { code }))
+      },
+    },
+  })
+
+  it.each([
+    ['EROFS', 405, 'UNSUPPORTED', 'the file system is read-only'],
+    ['ENOSPC', 507, 'UNKNOWN', 'no space left on the device'],
+    ['EIO', 500, 'UNKNOWN', 'EIO'],
+  ])('%s: the client is told %i, and the operator why', async (code, status, word, why) => {
+    const events: Event[] = []
+    await start({ ...broken(code), events: event => void events.push(event) })
+    const answer = await ask('POST', `/v2/r/x/blobs/uploads/?digest=${helloDigest}`, hello)
+    expect([answer.status, codeOf(answer)]).toEqual([status, word])
+    expect(events).toEqual([
+      {
+        kind: 'warning',
+        code: 'serve-failed',
+        message: `POST /v2/r/x/blobs/uploads/: ${status}: writing "/store/x": ${why}`,
+      },
+    ])
+    expect((await ask('GET', '/v2/')).status).toBe(200)
+  })
+
+  it('says nothing of what clients ask wrongly', async () => {
+    const events: Event[] = []
+    await start({ events: event => void events.push(event) })
+    expect((await ask('GET', '/v2/r/x/manifests/absent')).status).toBe(404)
+    expect(events).toEqual([])
+  })
 })
