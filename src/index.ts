@@ -32,6 +32,15 @@ export { planReplace, replaceHost, type ReplaceOptions } from './deploy/actions/
 export { planUpgrade, upgradeCluster, type UpgradeRequest } from './deploy/actions/upgrade.ts'
 export { planReset, resetCluster, type ResetOptions } from './deploy/actions/reset.ts'
 export { type ClusterStatus, clusterStatus } from './deploy/actions/status.ts'
+export {
+  type CertificateCheck,
+  checkCertificates,
+  planRenewal,
+  renewCertificates,
+  type RenewRequest,
+} from './deploy/actions/certificates.ts'
+export { importImages, type ImportOptions, planImport } from './deploy/actions/import.ts'
+export { type CollectOptions, type CollectResult, collectSupport } from './deploy/actions/collect.ts'
 export { execOnHosts, type HostOutput } from './deploy/actions/exec.ts'
 export { bringKubeconfig } from './deploy/actions/kubeconfig.ts'
 export { applyCluster, type ApplyOptions, type ApplyPlan, planApply } from './deploy/actions/apply.ts'

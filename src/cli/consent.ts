@@ -25,8 +25,9 @@ export function confirmedBy(session: Session, given: string | undefined): (plan:
 export function agreedBy(session: Session, yes: boolean): (plan: Plan) => Promise<void> {
   return async plan => {
     if (yes) return
-    const to = plan.image?.version ?? plan.image?.reference ?? ''
-    const answer = await askText(session.terminal, `${plan.action} cluster ${plan.cluster} to ${to}? (yes/no)`, '--yes')
+    const to = plan.image === undefined ? '' : ` to ${plan.image.version ?? plan.image.reference}`
+    const what = plan.action === 'renew' ? 'renew the certificates of' : plan.action
+    const answer = await askText(session.terminal, `${what} cluster ${plan.cluster}${to}? (yes/no)`, '--yes')
     if (/^y(es)?$/i.test(answer.trim())) return
     throw new CloudimgError('REFUSED', `asking whether to ${plan.action}: the answer was "${answer}"`, {
       hint: 'say --yes',

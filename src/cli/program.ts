@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { exitCodeMeanings } from './exit-code.ts'
 import { addArchiveCommands } from './groups/archive-commands.ts'
 import { addBuildCommands } from './groups/build-commands.ts'
+import { addCareCommands } from './groups/care-commands.ts'
 import { addClusterCommands } from './groups/cluster-commands.ts'
 import { addClusterfileCommands } from './groups/clusterfile-commands.ts'
 import { addDeleteCommand } from './groups/delete-command.ts'
@@ -79,7 +80,10 @@ const chapters: readonly (readonly [heading: string, groups: readonly ((program:
     [addTransferCommands, addArchiveCommands, addRegistryCommands, addLoginCommands, addServeCommand],
   ],
   ['Local store:', [addImageCommands, addStoreCommands]],
-  ['Deploy:', [addDeployCommands, addClusterfileCommands, addClusterCommands, addDeleteCommand, addViewCommands]],
+  [
+    'Deploy:',
+    [addDeployCommands, addClusterfileCommands, addClusterCommands, addDeleteCommand, addViewCommands, addCareCommands],
+  ],
 ]
 
 const exitCodeHelp = `\nExit codes:\n${exitCodeMeanings.map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}`).join('\n')}\n`

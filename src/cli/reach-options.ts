@@ -52,11 +52,14 @@ export interface ActionFlags {
   readonly undo?: boolean
 }
 
-export function addActionOptions(command: Command): Command {
+export function addPlanOptions(command: Command): Command {
   return command
     .option('--dry-run', 'show every step, change nothing')
     .option('--exit-code', 'with --dry-run: exit with 9 where something would change')
-    .option('--undo', 'take back what this very command did before it was cut off')
+}
+
+export function addActionOptions(command: Command): Command {
+  return addPlanOptions(command).option('--undo', 'take back what this very command did before it was cut off')
 }
 
 /** For commands that bring an image to several hosts. */

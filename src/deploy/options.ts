@@ -71,13 +71,15 @@ export interface Wishes {
   readonly standIn?: boolean
   /** Pods leave a node before it is upgraded. */
   readonly drain?: boolean
+  /** Certificates are made anew whatever time they have left. */
+  readonly rotate?: boolean
   /** Ids of findings that shall not refuse: errors become warnings. Only those of `ignorableFindings` do. */
   readonly ignore?: readonly string[]
   /** Hosts pass on to each other what they have. */
   readonly fanOut?: boolean
   /** Images of the bundle that the registry of a URL lacks are pushed there. */
   readonly registryPush?: boolean
-  /** Agents that may be upgraded at once; 1 unless told. */
+  /** Agents that may be switched or restarted at once; 1 unless told. */
   readonly maxUnavailable?: number
 }
 

@@ -21,6 +21,7 @@ import { chosenRegistry, givenSecrets } from './registry/choose-registry.ts'
 import { withoutPulled } from './registry/pulled-images.ts'
 import type { ActionRequest } from './request.ts'
 import type { SituatedNode } from './situation.ts'
+import type { Pace } from './waiting.ts'
 
 /** Everything known before the first change. */
 export interface Prepared {
@@ -37,6 +38,7 @@ export interface Prepared {
   readonly holes: Holes
   /** The registry of a URL, where the cluster has one. */
   readonly registry: RegistryEnd | undefined
+  readonly pace: Pace
   /** The operator's state of this cluster. */
   readonly directory: string
   readonly concurrency: number
@@ -123,7 +125,7 @@ async function prepare(
   })
   const directory = join(request.stateHome ?? stateHome(), cluster.id)
   const known = { action, request, ends, connected, hosts, situation, nodes, plan, runtime, holes, registry: end }
-  return { ...known, directory, concurrency, timeoutSeconds }
+  return { ...known, pace: ends, directory, concurrency, timeoutSeconds }
 }
 
 /** None where there is no cluster yet, or where its server does not answer: that is for the judges to weigh. */

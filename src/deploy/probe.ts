@@ -1,10 +1,12 @@
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
 import type { ReadonlyHost } from '../host/host.ts'
+import { daysLeft, leavesOf, parseCertificates } from '../runtime/certificates.ts'
 import { matchesContent, type Probe } from '../runtime/step.ts'
 import type { Holes } from './holes.ts'
 import type { Keep } from './keep.ts'
 import type { RegistryEnd } from './registry/registry-end.ts'
+import type { Clock } from './waiting.ts'
 
 /** What probes look at. */
 export interface Sight {
@@ -14,6 +16,7 @@ export interface Sight {
   readonly keep?: Keep
   /** Absent where the cluster has no registry of a URL. */
   readonly registry?: RegistryEnd | undefined
+  readonly pace: Pick<Clock, 'now'>
 }
 
 /** Whether what the probe says is true of the host now. Changes nothing. */
@@ -46,6 +49,12 @@ export async function holds(probe: Probe, host: ReadonlyHost, sight: Sight, ctx:
       return await holds(probe.of, hostNamed(sight.hosts, probe.host), sight, ctx)
     case 'pushed':
       return (await sight.registry?.missing(ctx))?.length === 0
+    case 'certificates': {
+      const { stdout } = await host.look(probe.argv, ctx)
+      const ends = leavesOf(parseCertificates(stdout)).map(certificate => daysLeft(certificate, sight.pace.now()))
+      if (probe.end === 'before') return ends.some(days => days < probe.days)
+      return ends.length > 0 && ends.every(days => days >= probe.days)
+    }
     case 'kept':
       return (await sight.keep?.has(probe.name)) ?? false
   }

@@ -2,7 +2,7 @@ import { join } from 'node:path/posix'
 import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { type ClusterMetadata, parseClusterMetadata } from '../core/cluster-metadata.ts'
-import { digestOf } from '../core/digest.ts'
+import { type Digest, digestOf } from '../core/digest.ts'
 import { formatPlatform } from '../core/platform.ts'
 import type { Context } from '../core/context.ts'
 import { CloudimgError } from '../core/error.ts'
@@ -27,6 +27,8 @@ export interface Rootfs {
   readonly images: readonly string[]
   /** Those of them that the runtime brings itself. */
   readonly ownImages: readonly string[]
+  /** What lies on the host, where nothing is brought. */
+  readonly installed?: ReadonlyMap<string, { readonly digest: Digest }>
 }
 
 /** @throws IMAGE_INVALID where the image brings no installer, or names that hosts could not verify. */
@@ -67,7 +69,16 @@ export async function openInstalledRootfs(facts: HostFacts, host: ReadonlyHost, 
     metadata: parseClusterMetadata(metadata),
     listRootfs: () => Promise.resolve([]),
   }
-  return { platform, tree: [], installer, ...(await expectedImages(platform.metadata, read)) }
+  const sums = (await host.read(`${rootfsDirectory(digest)}.staged`, ctx)) ?? ''
+  return {
+    platform,
+    tree: [],
+    installer,
+    ...(await expectedImages(platform.metadata, read)),
+    installed: new Map(
+      [...sums.matchAll(/^([0-9a-f]{64}) {2}(.+)$/gm)].map(([, sum, path]) => [path!, { digest: `sha256:${sum!}` }]),
+    ),
+  }
 }
 
 /** For machines on which nothing is left: a reset that was cut off at its very end still has locks to give back. */

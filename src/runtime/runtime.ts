@@ -27,7 +27,7 @@ export interface NodeRootfs {
   readonly directory: string
   readonly digest: Digest
   /** Regular files by path in the rootfs. */
-  readonly files: ReadonlyMap<string, { readonly digest: Digest; readonly size: number }>
+  readonly files: ReadonlyMap<string, { readonly digest: Digest }>
 }
 
 export type ConfigValue = string | number | boolean | readonly (string | number)[]
@@ -85,6 +85,21 @@ export interface Certificate {
   readonly path: string
   /** Milliseconds since 1970. */
   readonly endsAt: number
+  /** It signs others. */
+  readonly isAuthority: boolean
+}
+
+/** What a version of a runtime does about its certificates. */
+export interface Renewal {
+  /** A start renews those that end within so many days. */
+  readonly windowDays: number
+  /** New ones can be had whatever time is left. */
+  readonly canRotate: boolean
+}
+
+export interface RenewOptions {
+  /** All are made anew, whatever time they have left. */
+  readonly rotate: boolean
 }
 
 /** What the scheduler goes by. */
@@ -121,6 +136,28 @@ export interface DerivedHole {
   readonly derive: (value: string) => string
 }
 
+/** One file of a support bundle, as one look at a host gives it. */
+export interface SupportPart {
+  /** Below the host's directory in the bundle. */
+  readonly path: string
+  /** Lines for the shell that change nothing. */
+  readonly script: string
+  /** Objects of the cluster as JSON. */
+  readonly objects?: true
+}
+
+/** What helps to find out what is wrong with a cluster. */
+export interface Support {
+  /** What every machine tells. $1 is the time since when journals are wanted. */
+  readonly hostParts: readonly SupportPart[]
+  /** What the cluster tells, but for its secrets: one server is asked. */
+  readonly clusterParts: readonly SupportPart[]
+  /** What holds secrets among other things: read to know what must not be in the bundle. May have wildcards. */
+  readonly secretFiles: readonly string[]
+  /** Each line of these is a secret. */
+  readonly tokenFiles: readonly string[]
+}
+
 /** A node as the cluster's own list has it. */
 export interface Member {
   readonly name: string
@@ -141,6 +178,8 @@ export interface Member {
  */
 export interface Runtime {
   readonly name: RuntimeName
+  /** Pure. */
+  support(): Support
   /** Pure: what of this machine would keep the runtime from working. */
   requirements(node: PlannedNode, cluster: Cluster): readonly Finding[]
   /** Pure: what a machine tells of its cluster; undefined where it is no server of one that cloudimg made. */
@@ -154,8 +193,19 @@ export interface Runtime {
   serveImages(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   init(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
   join(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
+  /** Pure. */
+  renewal(version: string | undefined): Renewal
+  /** New certificates for a node that is up, or was: `servers` are all of them. Authorities stay as they are. */
+  renew(
+    node: PlannedNode,
+    cluster: Cluster,
+    servers: readonly [PlannedNode, ...PlannedNode[]],
+    options: RenewOptions,
+  ): readonly DeployStep[]
   /** Gives a node that is up the container images of its rootfs. */
   importImages(node: PlannedNode, cluster: Cluster): readonly DeployStep[]
+  /** Gives a node of a running cluster those that it lacks, its runtime's own included. `via`: a server that runs. */
+  healImages(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[]
   /** `via`: a server that runs; kubectl is asked there. */
   upgrade(node: PlannedNode, cluster: Cluster, via: PlannedNode, options: UpgradeOptions): readonly DeployStep[]
   /** A node leaves the cluster, and k3s its machine. */
@@ -190,7 +240,7 @@ export interface Runtime {
   nodes(server: ReadonlyHost, ctx: Context): Promise<readonly Member[]>
   /** The names of the images that a node has: tags and digests, in full. */
   images(node: ReadonlyHost, ctx: Context): Promise<readonly string[]>
-  /** The node's own certificates, without authorities. */
+  /** The node's certificates, authorities included. */
   certificates(node: ReadonlyHost, ctx: Context): Promise<readonly Certificate[]>
   /** A kubeconfig that works from elsewhere. */
   kubeconfig(server: ReadonlyHost, address: string, ctx: Context): Promise<string>

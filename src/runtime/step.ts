@@ -90,6 +90,16 @@ export type Probe =
   | { readonly probe: 'on'; readonly host: string; readonly of: Probe }
   /** The registry of a URL has every image of the bundle. */
   | { readonly probe: 'pushed'; readonly url: string }
+  /**
+   * Of the certificates that the command prints, authorities apart: there are some, and all `end` later than in so many days; or any
+   * one ends before.
+   */
+  | {
+      readonly probe: 'certificates'
+      readonly argv: readonly string[]
+      readonly end: 'after' | 'before'
+      readonly days: number
+    }
   /** What `fetch` keeps is there. */
   | { readonly probe: 'kept'; readonly name: string }
 

@@ -17,6 +17,7 @@ export function undeployable(name: RuntimeName): Runtime {
   }
   return {
     name,
+    support: refuse,
     requirements: refuse,
     inherited: refuse,
     registry: refuse,
@@ -25,7 +26,10 @@ export function undeployable(name: RuntimeName): Runtime {
     serveImages: refuse,
     init: refuse,
     join: refuse,
+    renewal: refuse,
+    renew: refuse,
     importImages: refuse,
+    healImages: refuse,
     upgrade: refuse,
     remove: refuse,
     forget: refuse,

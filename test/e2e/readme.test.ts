@@ -9,6 +9,10 @@ import { makeStandinRelease } from '../support/standin-release.ts'
 
 const readme = await readFile(resolve(import.meta.dirname, '../../README.md'), 'utf8')
 const lines = /```console\n([\s\S]*?)```/.exec(readme)![1]!.trimEnd().split('\n')
+const carePage = await readFile(resolve(import.meta.dirname, '../../docs/care.md'), 'utf8')
+const care = [.../```console\n([\s\S]*?)```/.exec(carePage)![1]!.matchAll(/^\$ cloudimg (.*)$/gm)].map(
+  match => match[1]!,
+)
 const begin = lines.indexOf('$ cat Kubefile')
 const commands = lines.filter(line => line.startsWith('$ cloudimg ')).map(line => line.slice('$ cloudimg '.length))
 const kubefile = lines
@@ -20,7 +24,7 @@ const kubefile = lines
 
 // The README's example as it stands, on real parts: names of registries and hosts are replaced, and what stands for the
 // internet (the release) and for the reader's ssh set-up is given by configuration and flags.
-describe('the example of the README', () => {
+describe('the example of the README, and the commands of docs/care.md after it', () => {
   let scratch: Scratch
   let registry: RealRegistry
   let lab: Lab
@@ -68,5 +72,24 @@ describe('the example of the README', () => {
   it('ends with three nodes that are Ready', async () => {
     const nodes = await lab.host('server').must('/usr/local/bin/k3s kubectl get nodes')
     expect(nodes.match(/ Ready /g)).toHaveLength(3)
+  })
+
+  it('has the commands of docs/care.md', () => {
+    expect(care.map(command => command.split(' ')[0])).toEqual([
+      'status',
+      'cert',
+      'cert',
+      'cert',
+      'import',
+      'import',
+      'collect',
+    ])
+  })
+
+  it.each(care)('cloudimg %s', async command => {
+    const argv = [...command.split(' '), '-F', lab.ssh.configFile]
+    const { code, stdout, stderr } = await cloudimg(argv, { ...place, timeoutMs: 280_000 })
+    expect({ code, stdout, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stdout, stderr: '' })
+    expect(stdout).not.toBe('')
   })
 })

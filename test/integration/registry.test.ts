@@ -22,7 +22,7 @@ import { type ContainerTools, openContainerTools } from '../support/engines.ts'
 import { makeCertificates } from '../support/certificates.ts'
 import { type RealRegistry, startRealRegistry } from '../support/real-registry.ts'
 import { jsonSample, sampleIndex } from '../support/sample-image.ts'
-import { anonymous } from '../support/anonymous.ts'
+import { anonymous } from '../../src/oci/remote/credential.ts'
 
 const ctx = quietContext(600_000)
 const { index, images, all } = sampleIndex(['amd64', 'arm64'], Buffer.alloc(3_000_000, 'some content'))

@@ -21,7 +21,7 @@ import {
 } from '../support/engines.ts'
 import { memoryEnd } from '../support/memory-end.ts'
 import { sampleIndex } from '../support/sample-image.ts'
-import { anonymous } from '../support/anonymous.ts'
+import { anonymous } from '../../src/oci/remote/credential.ts'
 
 const ctx = quietContext(600_000)
 const platform = hostPlatform()

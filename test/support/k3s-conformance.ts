@@ -1,5 +1,6 @@
 import { binary, installer, unknownKeys } from './k3s-conformance/before-start.ts'
 import type { Chapter } from './k3s-conformance/bench.ts'
+import { certificates } from './k3s-conformance/certificates.ts'
 import { images } from './k3s-conformance/images.ts'
 import { oneAgent } from './k3s-conformance/one-agent.ts'
 import { oneServer } from './k3s-conformance/one-server.ts'
@@ -15,6 +16,7 @@ export const conformance: readonly Chapter[] = [
   installer,
   unknownKeys,
   oneServer,
+  certificates,
   images,
   registries,
   oneAgent,

@@ -3,7 +3,7 @@ import { parseReference } from '../../src/core/reference.ts'
 import type { Credential } from '../../src/oci/remote/credential.ts'
 import { type RemoteOptions, type RemoteRepository, remoteRepository } from '../../src/oci/remote/registry.ts'
 import { type SeenRequest, startServer, type TestServer } from './http-server.ts'
-import { anonymous } from './anonymous.ts'
+import { anonymous } from '../../src/oci/remote/credential.ts'
 
 export type Answer = (request: SeenRequest, response: ServerResponse, server: TestServer) => void | Promise<void>
 

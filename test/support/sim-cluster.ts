@@ -1,3 +1,4 @@
+import { hasExpired } from './sim-care.ts'
 import { renderJsonPath } from './k3s-standin/jsonpath.ts'
 import type { SimHost } from './sim-host.ts'
 import type { SimWorld } from './sim-world.ts'
@@ -40,10 +41,11 @@ export class SimCluster {
     return cluster
   }
 
-  /** Whether this host's API server answers: k3s runs, it is a member, and so does a majority. */
+  /** Whether this host's API server answers: k3s runs with certificates that have not ended, it is a member, and so does a majority. */
   answersOn(world: SimWorld, host: SimHost): boolean {
-    const runs = [...this.members].filter(name => world.hostNamed(name)?.runs('k3s') === true)
-    return host.runs('k3s') && this.members.has(host.nodeName) && runs.length * 2 > this.members.size
+    const isSound = (server: SimHost | undefined): boolean => server?.runs('k3s') === true && !hasExpired(server)
+    const runs = [...this.members].filter(name => isSound(world.hostNamed(name)))
+    return isSound(host) && this.members.has(host.nodeName) && runs.length * 2 > this.members.size
   }
 
   nodeObject(world: SimWorld, node: SimNode): unknown {

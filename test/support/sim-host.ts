@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import { join } from 'node:path/posix'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
@@ -7,9 +8,10 @@ import { CloudimgError } from '../../src/core/error.ts'
 import type { FileState, Host, UploadFile } from '../../src/host/host.ts'
 import type { ExecResult } from '../../src/host/shell.ts'
 import { temporaryOf } from '../../src/host/upload.ts'
+import { certificatePath, certificateTexts, namesIn } from './sim-care.ts'
 import { simKubectl } from './sim-cluster.ts'
 import { endFanout, type PeerFault, simFanout } from './sim-fanout.ts'
-import { option, report, simVerb } from './sim-installer.ts'
+import { option, report, simRestart, simVerb } from './sim-installer.ts'
 import { operator } from './sim-network.ts'
 import type { SimWorld } from './sim-world.ts'
 
@@ -67,7 +69,11 @@ export class SimHost implements Host {
   isBroken = false
   isOff = false
   cannotReachRegistry = false
-  /** What its certificates and changed files are, as the product's scripts print them. */
+  /** Names of images that its containerd has lost. */
+  readonly lost = new Set<string>()
+  /** What a part of a support bundle says, from its lines for the shell. */
+  spoken: (script: string) => string = script => script
+  /** Further certificates, and changed files, as the product's scripts print them. */
   certificates = ''
   drift: readonly string[] = []
   /** Further lines of facts; a later line of the same key does not overrule. */
@@ -123,6 +129,7 @@ export class SimHost implements Host {
     this.defaultRoute = other.defaultRoute
     this.isBroken = other.isBroken
     this.isOff = other.isOff
+    for (const name of other.lost) this.lost.add(name)
   }
 
   /** What is in memory is gone, what is on the disk comes back after a while. */
@@ -154,6 +161,7 @@ export class SimHost implements Host {
       links: [...this.links].filter(([path]) => !quiet.test(path)).sort(byKey),
       units: [...this.units].sort(byKey),
       defaultRoute: this.defaultRoute,
+      lost: [...this.lost].sort(),
     }
   }
 
@@ -312,8 +320,6 @@ export class SimHost implements Host {
       }
       case 'registry-reach':
         return ok(this.#world.registry === undefined || this.cannotReachRegistry ? 'no\n' : 'yes\n')
-      case 'images-present':
-        return yes(this.text('/var/lib/rancher/k3s/imported') === this.text(args[0]!))
       case 'unit-held':
         return yes(unit?.enabled !== true)
       case 'unit-stopped':
@@ -323,7 +329,21 @@ export class SimHost implements Host {
       case 'fanout-progress':
         return ok(`${this.parts.get(args[0]!) ?? 0}\n`)
       case 'certificates':
-        return ok(this.certificates)
+        return ok(certificateTexts(this))
+      case 'collect-secrets':
+        return ok(
+          args[0]!
+            .split(' ')
+            .map(path => `${this.text(path) ?? ''}\n`)
+            .join(''),
+        )
+      case 'collect-part':
+        return { ...ok(gzipSync(this.spoken(args[1]!)).toString('base64')), stderr: 'code 0\n' }
+      case 'images-present': {
+        const runs = ['k3s', 'k3s-agent'].some(name => this.runs(name))
+        const imported = args[0] === '/dev/null' || this.text('/var/lib/rancher/k3s/imported') === this.text(args[0]!)
+        return yes(runs && imported && !args.some(path => namesIn(this, path).some(image => this.lost.has(image))))
+      }
       case 'drift':
         return ok(this.drift.map(path => `${path}\n`).join(''))
       case 'node-away':
@@ -355,7 +375,8 @@ export class SimHost implements Host {
 
   #k3s([kind, ...args]: readonly string[]): ExecResult {
     if (kind === 'kubectl') return simKubectl(this.#world, this, args)
-    return ok(JSON.stringify({ images: this.#world.images.map(image => ({ repoTags: [image] })) }))
+    const images = this.#world.images.filter(image => !this.lost.has(image))
+    return ok(JSON.stringify({ images: images.map(image => ({ repoTags: [image] })) }))
   }
 
   #facts(): string {
@@ -430,6 +451,7 @@ export class SimHost implements Host {
     if (program === 'sh' && first === '-s') return this.#lock(third!, argv)
     if (program === 'rm') return this.#remove(argv.slice(argv.indexOf('--') < 0 ? 2 : argv.indexOf('--') + 1))
     if (program === 'env') return this.#k3s(argv.slice(5))
+    if (program === 'systemctl' && first === 'restart') return this.#restart(false)
     if (program !== 'sh' || first !== '-c') throw new Error(`sim host "${this.name}" does not know ${argv.join(' ')}`)
     const unit = this.units.get(rest[0] ?? '')
     switch (third) {
@@ -455,6 +477,8 @@ export class SimHost implements Host {
         if (unit !== undefined) unit.enabled = unit.active = third === 'start-unit'
         this.change(third)
         return ok()
+      case 'rotate-certificates':
+        return this.#restart(true)
       case 'insist':
         return this.#k3s(rest.slice(5))
       case 'drop-images':
@@ -477,6 +501,13 @@ export class SimHost implements Host {
       default:
         throw new Error(`sim host "${this.name}" does not know the script ${third}`)
     }
+  }
+
+  #restart(rotates: boolean): ExecResult {
+    this.change(rotates ? 'rotate' : 'restart')
+    if (rotates) this.files.delete(certificatePath)
+    simRestart(this.#world, this)
+    return ok()
   }
 
   #mirror(op: string, kind: string, line: string): ExecResult {

@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path/posix'
 import { hexOf } from '../../src/core/digest.ts'
+import { namesIn, renewAtStart } from './sim-care.ts'
 import { SimCluster } from './sim-cluster.ts'
 import { configPath, digestOfBuffer, registriesPath, type SimHost, tokenOf } from './sim-host.ts'
 import type { SimWorld } from './sim-world.ts'
@@ -43,6 +44,7 @@ export function simVerb(world: SimWorld, host: SimHost, verb: string, args: read
       return serve(host, rootfs)
     case 'import':
       host.write('/var/lib/rancher/k3s/imported', host.text(join(option(args, 'archive'), 'images.txt')) ?? '')
+      host.lost.clear()
       return report(verb)
     case 'configure':
       if (option(args, 'config') !== '') host.write(configPath, host.text(option(args, 'config')) ?? '')
@@ -144,6 +146,7 @@ function start(world: SimWorld, host: SimHost, verb: string): string {
     if (tokenOf(config, 'token') !== tokenOf(target.text(configPath) ?? '', 'agent-token'))
       return late('the token is wrong')
   }
+  renewAtStart(host)
   if (host.text(password) === undefined) host.write(password, `made by ${host.name}, ${world.calls}`)
   const known = cluster.passwords.get(host.nodeName)
   if (known !== undefined && known !== host.text(password)) return late('Node password rejected')
@@ -155,6 +158,15 @@ function start(world: SimWorld, host: SimHost, verb: string): string {
   if (node === undefined) cluster.nodes.set(name, { name, role, address, version, cordoned: false, pods: 1 })
   else if (!host.isBroken) node.version = version
   return host.isBroken ? late('not ready') : report(verb)
+}
+
+/** The unit starts anew, with whatever is on the disk: what k3s brings itself is imported again. */
+export function simRestart(world: SimWorld, host: SimHost): void {
+  for (const unit of host.units.values()) unit.active = true
+  for (const image of namesIn(host, `${host.links.get(`${state}/current`)}/images/k3s-images.txt`))
+    host.lost.delete(image)
+  renewAtStart(host)
+  start(world, host, 'restart')
 }
 
 /** A server without data. Why it cannot, where it cannot. */

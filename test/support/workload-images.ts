@@ -8,7 +8,7 @@ import { quietContext } from './command.ts'
 import { idleProgram } from './idle-program.ts'
 import { noise } from './noise.ts'
 import { jsonSample, type Sample, sample } from './sample-image.ts'
-import { anonymous } from './anonymous.ts'
+import { anonymous } from '../../src/oci/remote/credential.ts'
 
 export interface WorkloadImage {
   /** Index first, then the manifests in the order of `arches`. */

@@ -54,9 +54,10 @@ export class FanOut {
     this.#swarm = new Swarm(nodes.filter(node => node.facts.http.servers.length > 0).map(node => node.host))
     this.#direct = new Gate(concurrency)
     for (const node of nodes)
-      for (const [path, { digest, size }] of node.rootfs.files)
-        if (size >= largeBytes && (node.staged || node.present.get(path) === digest))
-          this.have(node.host, digest, `${node.rootfs.directory}/${path}`)
+      for (const file of node.tree)
+        if (file.type === 'file' && file.size >= largeBytes)
+          if (node.staged || node.present.get(file.path) === file.digest)
+            this.have(node.host, file.digest, `${node.rootfs.directory}/${file.path}`)
   }
 
   /** The host has this file, whole and verified: it may pass it on from now on. */

@@ -1,5 +1,5 @@
 import type { Digest } from '../../core/digest.ts'
-import { missingFiles } from '../missing-files.ts'
+import { missingFiles, treeName } from '../missing-files.ts'
 import type { Deployment } from '../plan.ts'
 import type { SituatedNode } from '../situation.ts'
 
@@ -29,7 +29,7 @@ export function planPassing({ nodes, wishes }: Pick<Deployment, 'nodes' | 'wishe
   const count = (counts: Map<string, number>, key: string): void => void counts.set(key, (counts.get(key) ?? 0) + 1)
   for (const server of servers) {
     for (const digest of new Set([...server.rootfs.files.values()].map(file => file.digest))) count(files, digest)
-    if (isFresh(server)) count(trees, server.rootfs.digest)
+    if (isFresh(server)) count(trees, treeName(server))
   }
   const way = (node: SituatedNode, others: number): Way => {
     if (node.facts.http.clients.length === 0) return noClient
@@ -38,7 +38,7 @@ export function planPassing({ nodes, wishes }: Pick<Deployment, 'nodes' | 'wishe
   const canServe = (node: SituatedNode): number => (node.facts.http.servers.length > 0 ? 1 : 0)
   return {
     ofFile: (node, digest) => way(node, (files.get(digest) ?? 0) - canServe(node)),
-    ofTree: node => (isFresh(node) ? way(node, (trees.get(node.rootfs.digest) ?? 0) - canServe(node)) : nobody),
+    ofTree: node => (isFresh(node) ? way(node, (trees.get(treeName(node)) ?? 0) - canServe(node)) : nobody),
   }
 }
 

@@ -103,7 +103,7 @@ function rootfsOpener(image: DeployImage | undefined, ctx: Context): OpenRootfs 
 async function situate(
   { address, role, host, leaves = false }: Connected,
   facts: HostFacts,
-  { platform, tree }: Rootfs,
+  { platform, tree, installed }: Rootfs,
   options: FactsOptions,
   ctx: Context,
 ): Promise<SituatedNode> {
@@ -120,7 +120,7 @@ async function situate(
     tree,
     present,
     ...(leaves ? { leaves } : {}),
-    rootfs: { directory, digest: platform.digest, files: new Map(files.map(file => [file.path, file])) },
+    rootfs: { directory, digest: platform.digest, files: installed ?? new Map(files.map(file => [file.path, file])) },
     // The installer's word is taken for nothing: every file is read again.
     staged: facts.cloudimg.staged.includes(directory) && files.every(file => present.get(file.path) === file.digest),
   }

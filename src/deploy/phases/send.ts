@@ -1,9 +1,9 @@
 import { join } from 'node:path/posix'
 import { formatBytes } from '../../core/bytes.ts'
-import { type Digest, digestOf } from '../../core/digest.ts'
+import { digestOf } from '../../core/digest.ts'
 import type { DeployStep, Op, TreeEntry, Undo } from '../../runtime/step.ts'
 import { type Passing, planPassing } from '../fanout/passing.ts'
-import { checksumList, missingFiles } from '../missing-files.ts'
+import { checksumList, missingFiles, treeName } from '../missing-files.ts'
 import type { Deployment, Phase } from '../plan.ts'
 import type { SituatedNode } from '../situation.ts'
 
@@ -20,15 +20,15 @@ export const send: Phase = {
 /** What is made once, however many hosts get the same. */
 interface Shared {
   readonly passing: Passing
-  /** The list of checksums by rootfs. */
-  readonly lists: Map<Digest, string>
+  /** Lists of checksums. */
+  readonly lists: Map<string, string>
   readonly trees: Map<string, readonly TreeEntry[]>
 }
 
 function sendSteps(node: SituatedNode, deployment: Deployment, shared: Shared): readonly DeployStep[] {
   const verify = verifyStep(
     node,
-    once(shared.lists, node.rootfs.digest, () => checksumList(node.tree)),
+    once(shared.lists, treeName(node), () => checksumList(node.tree)),
     deployment,
   )
   if (node.staged) return [verify]
@@ -47,7 +47,7 @@ function sendSteps(node: SituatedNode, deployment: Deployment, shared: Shared): 
   })
   const steps: DeployStep[] = []
   const names = small.map(file => file.path)
-  const tree = once(shared.trees, [node.rootfs.digest, ...names].join('\n'), () => treeEntries(node, new Set(names)))
+  const tree = once(shared.trees, [treeName(node), ...names].join('\n'), () => treeEntries(node, new Set(names)))
   if (tree.length > 0) {
     const bytes = small.reduce((sum, file) => sum + file.size, 0)
     const { passedOn, words } = shared.passing.ofTree(node)

@@ -12,6 +12,9 @@ export interface Credentials {
   find(registry: string, repository: string, ctx: Context): Promise<Credential | undefined>
 }
 
+/** For registries that everybody may read. */
+export const anonymous: Credentials = { find: async () => undefined }
+
 export function basicHeader(username: string, password: string): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
 }

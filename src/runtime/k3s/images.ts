@@ -1,7 +1,9 @@
 import { join } from 'node:path/posix'
 import type { Cluster, PlannedNode } from '../runtime.ts'
-import type { DeployStep } from '../step.ts'
-import { k3sPaths } from './paths.ts'
+import type { DeployStep, Op, Probe } from '../step.ts'
+import { isUp } from './kube.ts'
+import { k3sPaths, unitOf } from './paths.ts'
+import { command, waitUntil } from './steps.ts'
 
 /** Where a rootfs has the images that were collected for it, and their list: `DIGEST SIZE TYPE NAME BLOB…`. */
 const layout = 'images/oci'
@@ -12,7 +14,7 @@ const ownList = 'images/k3s-images.txt'
 
 // $1 the list. Every name of it must be in containerd, with its digest, and safe from kubelet's garbage collection. $2 what k3s
 // brings itself: by name alone, which is its own business.
-const lookScript = `[ -s "$1" ] || exit 1
+const lookScript = `[ -s "$1" ] || [ "$1" = /dev/null ] || exit 1
 timeout 60 ${k3sPaths.program} ctr -n k8s.io images ls | awk -v list="$1" -v own="$2" '
   BEGIN {
     while ((getline line < list) > 0) { split(line, field, " "); wanted[field[4]] = field[1] }
@@ -51,12 +53,48 @@ export function imageSteps(node: PlannedNode, cluster: Cluster): readonly Deploy
           timeoutSeconds: cluster.timeoutSeconds,
         },
       ],
-      done: {
-        probe: 'command',
-        argv: ['sh', '-c', lookScript, 'images-present', path, join(directory, ownList)],
-        expect: 'zero',
-      },
+      done: present(node, path),
       undo: { kind: 'compensating', do: [{ op: 'exec', argv: ['sh', '-c', dropScript, 'drop-images', path] }] },
     },
   ]
+}
+
+/**
+ * Where nothing was collected, a restart is all that is needed: k3s imports its own archive at each start (facts/k3s.md §4.2, §4.3).
+ * Nothing of it is taken back: that would take images away which were there before.
+ */
+export function healSteps(node: PlannedNode, cluster: Cluster, via: PlannedNode): readonly DeployStep[] {
+  const collected = imageSteps(node, cluster)
+  const unit = unitOf(node.role)
+  const asked = node.role === 'server' ? node : via
+  const up: Probe = {
+    probe: 'all',
+    of: [
+      command('systemctl', 'is-active', '--quiet', `${unit}.service`),
+      isUp(node, { ...cluster, version: undefined }, asked),
+    ],
+  }
+  const back = (until: Probe): Op => waitUntil(until, `node "${node.name}" is Ready and has its images`, cluster)
+  if (collected.length > 0)
+    return collected.map(step => ({ ...step, lane: node.host, do: [...step.do, back(up)], undo: 'none' }))
+  if (!node.rootfs.files.has(ownList)) return []
+  const done = present(node, '/dev/null')
+  return [
+    {
+      id: `images/${node.host}`,
+      host: node.host,
+      lane: node.host,
+      sentence: `bring the container images of k3s itself back, with a restart of ${unit}`,
+      do: [
+        { op: 'exec', argv: ['systemctl', 'restart', '--no-block', `${unit}.service`] },
+        back({ probe: 'all', of: [done, up] }),
+      ],
+      done,
+      undo: 'none',
+    },
+  ]
+}
+
+function present(node: PlannedNode, path: string): Probe {
+  return command('sh', '-c', lookScript, 'images-present', path, join(node.rootfs.directory, ownList))
 }

@@ -4,7 +4,7 @@ import { applySteps, chartSteps, launchSteps } from './apply.ts'
 import { readCertificates } from './certificates.ts'
 import { CloudimgError } from '../../core/error.ts'
 import { findSecret, type Secret } from './config.ts'
-import { imageSteps } from './images.ts'
+import { healSteps, imageSteps } from './images.ts'
 import { readImages, readKubeconfig, readNodes } from './observe.ts'
 import { markSteps } from './mark.ts'
 import { k3sPaths } from './paths.ts'
@@ -16,13 +16,16 @@ import { judgeK3s } from './requirements.ts'
 import { redirectSteps } from './redirect.ts'
 import { forgetSteps, removeSteps } from './remove.ts'
 import { serveSteps } from './serve-images.ts'
+import { renewalOf, renewSteps } from './renew.ts'
 import { snapshotSteps } from './snapshot.ts'
 import { initSteps, installSteps, joinSteps, resetSteps } from './steps.ts'
+import { k3sSupport } from './support.ts'
 import { upgradeSteps } from './upgrade.ts'
 
 /** k3s: one file, embedded datastore, installed by upstream's own script (facts/k3s.md). */
 export const k3s: Runtime = {
   name: 'k3s',
+  support: () => k3sSupport,
   requirements: judgeK3s,
   inherited: inheritedFrom,
   registry: ({ k3s }) => readRegistries(k3s.registries),
@@ -40,7 +43,10 @@ export const k3s: Runtime = {
   serveImages: serveSteps,
   init: initSteps,
   join: joinSteps,
+  renewal: renewalOf,
+  renew: renewSteps,
   importImages: imageSteps,
+  healImages: healSteps,
   upgrade: upgradeSteps,
   remove: removeSteps,
   forget: forgetSteps,

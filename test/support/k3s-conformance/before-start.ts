@@ -60,6 +60,16 @@ export const binary: Chapter = {
       },
     },
     {
+      fact: 'seen on v1.21.2; k3s pull request 4632',
+      claim: 'it has no command certificate',
+      not: before('1.21.8 1.22.5 1.23.1'),
+      run: async bench => {
+        const { code, text } = await saidBy(bench, 'k3s certificate rotate')
+        expect(code).not.toBe(0)
+        expect(text).toContain("No help topic for 'certificate'")
+      },
+    },
+    {
       fact: 'k3s-observed.md 9; k3s.md §9.4',
       claim: 'a server without a default route and without addresses of its own dies and says why',
       run: async bench => {

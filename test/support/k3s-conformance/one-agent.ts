@@ -78,6 +78,21 @@ export const oneAgent: Chapter = {
       },
     },
     {
+      fact: 'k3s.md §7.6; k3s issue 4271',
+      claim: 'a restart gives it new certificates, however long the old ones last',
+      run: async bench => {
+        const { agent } = bench
+        const sum = async (): Promise<string> =>
+          await agent.must('sha256sum < /var/lib/rancher/k3s/agent/client-kubelet.crt')
+        const old = await sum()
+        await agent.must('systemctl kill -s KILL k3s-agent; systemctl restart --no-block k3s-agent')
+        await eventually('another certificate', patienceOf(bench), async () =>
+          (await sum()) === old ? undefined : true,
+        )
+        await untilReadyIs(bench, agent, 'True')
+      },
+    },
+    {
       fact: 'k3s.md §7.2',
       claim: 'it keeps its node password in a file of its own, mode 0600',
       run: async ({ agent }) => {

@@ -7,7 +7,10 @@ export interface KeyPair {
   readonly key: string
 }
 
-export type CertificateRequest = Pick<FullRequest, 'commonName' | 'organization' | 'use' | 'names'>
+export type CertificateRequest = Pick<FullRequest, 'commonName' | 'organization' | 'use' | 'names'> & {
+  /** How long it lasts; ten years for an authority and one for others, unless told (facts/k3s.md §7.6). Negative: it has ended. */
+  readonly days?: number
+}
 
 const day = 86_400_000
 
@@ -15,11 +18,11 @@ const day = 86_400_000
 export function issue(asked: CertificateRequest, issuer?: KeyPair & { readonly commonName: string }): KeyPair {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
   const now = Date.now()
-  const days = asked.use === 'authority' ? 3650 : 365
+  const days = asked.days ?? (asked.use === 'authority' ? 3650 : 365)
   const certificate = makeCertificate({
     ...asked,
     serial: Buffer.concat([Buffer.from([1]), randomBytes(8)]),
-    notBefore: new Date(now),
+    notBefore: new Date(Math.min(now, now + (days - 1) * day)),
     notAfter: new Date(now + days * day),
     key: privateKey,
     ...(issuer === undefined ? {} : { issuer: { commonName: issuer.commonName, key: createPrivateKey(issuer.key) } }),

@@ -9,7 +9,8 @@ export function requireClientCertificate(request: IncomingMessage, cluster: Clus
   const raw = (request.socket as TLSSocket).getPeerCertificate().raw as Buffer | undefined
   if (raw === undefined) throw unauthorized()
   const authority = new X509Certificate(cluster.authorities['client-ca'].certificate)
-  if (!new X509Certificate(raw).verify(authority.publicKey)) throw unauthorized()
+  const given = new X509Certificate(raw)
+  if (!given.verify(authority.publicKey) || new Date(given.validTo) < new Date()) throw unauthorized()
 }
 
 /** `node`: the agents' token or the servers'; `server`: the servers' only. */

@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import { Exit, Fatal, log, reasonOf, unknownToStandIn } from './log.ts'
-import { versionText } from './version.ts'
+import { profile, versionText } from './version.ts'
 
 type Command = (argv: readonly string[]) => Promise<void>
 
@@ -10,11 +10,14 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   kubectl: async () => (await import('./kubectl.ts')).runKubectl,
   crictl: async () => (await import('./crictl.ts')).runCrictl,
   'etcd-snapshot': async () => (await import('./etcd-snapshot.ts')).runEtcdSnapshot,
+  ...(profile.rotatesCertificates
+    ? { certificate: async () => (await import('./certificate-command.ts')).runCertificate }
+    : {}),
   ctr: async () => (await import('./ctr.ts')).runCtr,
 }
 
 /** Known to the real k3s, not here (yet). */
-const realCommands = ['certificate', 'token', 'secrets-encrypt', 'check-config', 'completion']
+const realCommands = ['token', 'secrets-encrypt', 'check-config', 'completion']
 
 const usage = `NAME:
    k3s - Kubernetes, but small and simple (stand-in for tests)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { issue, type CertificateRequest, type KeyPair } from './certificate.ts'
 import { writeWhole } from './files.ts'
 import { tlsDir } from './paths.ts'
+import { profile } from './version.ts'
 
 export type AuthorityName = 'server-ca' | 'client-ca' | 'request-header-ca'
 export const authorityNames: readonly AuthorityName[] = ['server-ca', 'client-ca', 'request-header-ca']
@@ -21,16 +22,26 @@ export function ensureAuthorities(given?: Authorities): Authorities {
   return Object.fromEntries(pairs) as unknown as Authorities
 }
 
-/** A leaf of ours on disk, made anew where its names no longer cover what is asked. */
+/** A leaf of ours on disk, made anew where its names no longer cover what is asked, or where it ends soon. (facts/k3s.md §7.6) */
 export function ensureLeaf(file: string, request: CertificateRequest, authority: KeyPair): KeyPair {
   const present = readPair(file)
-  if (present !== undefined && coversNames(present.certificate, request.names ?? [])) return present
+  if (present !== undefined && coversNames(present.certificate, request.names ?? []) && lasts(present)) return present
   return savePair(file, issueFrom(authority, request))
 }
 
 export function issueFrom(authority: KeyPair, request: CertificateRequest): KeyPair {
   const commonName = /CN=(.*)/.exec(new X509Certificate(authority.certificate).subject)?.[1] ?? ''
-  return issue(request, { ...authority, commonName })
+  return issue({ ...leafDays(), ...request }, { ...authority, commonName })
+}
+
+/** Some other lifetime than a year, by a variable that the real one knows too (rancher/dynamiclistener, from 0.3.4 on). */
+function leafDays(): { readonly days?: number } {
+  const days = Number(process.env['CATTLE_NEW_SIGNED_CERT_EXPIRATION_DAYS'] ?? '')
+  return days > 0 ? { days } : {}
+}
+
+function lasts({ certificate }: KeyPair): boolean {
+  return new Date(new X509Certificate(certificate).validTo).getTime() > Date.now() + profile.renewalDays * 86_400_000
 }
 
 function coversNames(certificate: string, names: readonly string[]): boolean {

@@ -46,6 +46,12 @@ export interface Profile {
   readonly toleratesMissingPlatforms: boolean
   /** The agent says READY to systemd. (facts/k3s-observed.md 10: v1.21 does not; facts/k3s.md §3.2: now it does. The first release is not known.) */
   readonly agentNotifies: boolean
+  /** A start renews certificates that have fewer days left. (facts/k3s.md §0, May 2025; §7.6) */
+  readonly renewalDays: number
+  /** There is `k3s certificate rotate`. (k3s' pull request 4632: in December 2021 on all branches; v1.21.2 has none.) */
+  readonly rotatesCertificates: boolean
+  /** There is `k3s certificate check`. (facts/k3s.md §7.6. The first release is not known.) */
+  readonly checksCertificates: boolean
 }
 
 export function profileOf(tag: string): Profile {
@@ -60,5 +66,8 @@ export function profileOf(tag: string): Profile {
     retriesLearner: atLeast('1.24.14 1.25.10 1.26.5 1.27.2', tag),
     toleratesMissingPlatforms: atLeast('1.27.15 1.28.11 1.29.6 1.30.2', tag),
     agentNotifies: atLeast('1.22.0', tag),
+    renewalDays: atLeast('1.30.13 1.31.9 1.32.5 1.33.1', tag) ? 120 : 90,
+    rotatesCertificates: atLeast('1.21.8 1.22.5 1.23.1', tag),
+    checksCertificates: atLeast('1.30.0', tag),
   }
 }

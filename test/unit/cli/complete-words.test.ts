@@ -10,7 +10,7 @@ const program = createProgram({ stdout, stderr, stdin, env: {} }, { code: 0 })
 describe('what may stand at the cursor', () => {
   it.each([
     [['pus'], ['push'], false],
-    [['co'], ['config', 'copy', 'completion'], false],
+    [['co'], ['config', 'copy', 'completion', 'collect'], false],
     [['__'], [], false],
     [['push', '--ins'], ['--insecure'], false],
     [['push', '--q'], ['--quiet'], false],

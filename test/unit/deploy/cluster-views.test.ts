@@ -11,6 +11,7 @@ import { mergeKubeconfig } from '../../../src/deploy/merge-kubeconfig.ts'
 import { troublesOf } from '../../../src/deploy/status/inspect-node.ts'
 import { issue } from '../../support/k3s-standin/certificate.ts'
 import { sampleClusterImage, sampleImages } from '../../support/sample-cluster-image.ts'
+import { setCertificateDays } from '../../support/sim-care.ts'
 import { makeSimOperator, type SimOperator } from '../../support/sim-operator.ts'
 import { SimWorld } from '../../support/sim-world.ts'
 import { testContext } from '../../support/test-context.ts'
@@ -72,6 +73,23 @@ describe('clusterStatus', () => {
     ],
     ['images', () => void world.images.pop(), /node1.*1 images are missing/],
     ['another version', () => void (world.nodes.get('node3')!.version = 'v1.31.3+k3s1'), /node3.*runs v1.31.3/],
+    [
+      'all missing images',
+      () => void world.hosts.get('10.0.0.3')!.lost.add(sampleImages[0]!),
+      /node3.*1 images are missing/,
+    ],
+    ['certificates', () => setCertificateDays(world.hosts.get('10.0.0.4')!, 12), /node4.*ends in 12 days/],
+    ['certificates that have ended', () => setCertificateDays(world.hosts.get('10.0.0.4')!, -2), /node4.*has ended/],
+    [
+      'a unit that is not enabled',
+      () => void (world.hosts.get('10.0.0.4')!.units.get('k3s-agent')!.enabled = false),
+      /node4.*k3s-agent does not start when the machine does/,
+    ],
+    [
+      'foreign configuration',
+      () => void (world.hosts.get('10.0.0.2')!.extraFacts = ['k3s-drop-in=90-mine.yaml: token']),
+      /node2.*overrules what cloudimg sets: 90-mine.yaml: token/,
+    ],
     ['a node that was forgotten', () => world.cluster!.delete('node4'), /node "node4".*is not in the cluster/],
   ])('tells of %s', async (_, spoil, wanted) => {
     spoil()
@@ -89,7 +107,7 @@ describe('clusterStatus', () => {
   })
 
   it.each([
-    [{ certificateDays: 29 }, 'a certificate ends in 29 days: restart k3s there'],
+    [{ certificateDays: 29 }, 'a certificate ends in 29 days: cloudimg cert renew'],
     [{ freeBytes: 1 }, 'less than 1 GiB free below /var/lib/rancher'],
     [{ clockOffsetSeconds: -3 }, 'its clock is -3 s off'],
   ])('%j is a trouble', (more, trouble) => {
@@ -110,9 +128,25 @@ describe('clusterStatus', () => {
       drift: [],
       registry: undefined,
       servesImages: undefined,
+      overruled: [],
+      disabled: undefined,
     }
     expect(troublesOf(member, { ...fine, version: 'v1' })).toEqual([])
     expect(troublesOf(member, { ...fine, version: 'v1', ...more })).toEqual([trouble])
+  })
+
+  it('tells of a server that is no voter', () => {
+    const server = { name: 'a', role: 'server', address: '', ready: true, version: 'v1', reason: '' } as const
+    const seen = { certificateDays: 300, freeBytes: 1e12, clockOffsetSeconds: 0, missingImages: [], drift: [] }
+    const more = { registry: undefined, servesImages: undefined, overruled: [], disabled: undefined }
+    const fine = { ...seen, version: 'v1', ...more }
+    expect(troublesOf({ ...server, voter: true }, fine)).toEqual([])
+    expect(troublesOf({ ...server, voter: false }, fine)).toEqual(['is no etcd voter'])
+  })
+
+  it('leaves keys that are the user’s to set alone', async () => {
+    world.server().extraFacts = ['k3s-drop-in=90-mine.yaml: kubelet-arg']
+    expect(await status()).toMatchObject({ ok: true })
   })
 
   it('knows who was removed without being reached, and is back', async () => {

@@ -2,7 +2,9 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, tru
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { renewCertificates } from '../../../src/deploy/actions/certificates.ts'
 import { deleteHosts, undoDelete } from '../../../src/deploy/actions/delete.ts'
+import { importImages } from '../../../src/deploy/actions/import.ts'
 import { joinHosts, undoJoin } from '../../../src/deploy/actions/join.ts'
 import { replaceHost, undoReplace } from '../../../src/deploy/actions/replace.ts'
 import { resetCluster } from '../../../src/deploy/actions/reset.ts'
@@ -12,6 +14,7 @@ import { isCloudimgError } from '../../../src/core/error.ts'
 import type { ReachOptions, RegistryChoice } from '../../../src/deploy/options.ts'
 import { sampleClusterImage, sampleImages } from '../../support/sample-cluster-image.ts'
 import { sampleServedImage, servedNames } from '../../support/sample-served-image.ts'
+import { setCertificateDays } from '../../support/sim-care.ts'
 import { simEnds } from '../../support/sim-operator.ts'
 import { SimRegistry } from '../../support/sim-registry.ts'
 import { SimWorld } from '../../support/sim-world.ts'
@@ -114,6 +117,30 @@ const stories: readonly Story[] = [
     given: cluster,
     act: (world, reach) => upgradeCluster({ ...upgrading, ...reach }, ctx(), simEnds(world)),
     undo: (world, reach) => undoUpgrade({ ...upgrading, ...reach }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'renew',
+    given: async (world, reach) => {
+      await cluster(world, reach)
+      for (const host of world.hosts.values()) if (host.units.size > 0) setCertificateDays(host, 80)
+    },
+    act: (world, reach) => renewCertificates({ choice, ...reach }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'renew --rotate',
+    given: async (world, reach) => {
+      await cluster(world, reach)
+      for (const host of world.hosts.values()) if (host.units.size > 0) setCertificateDays(host, 300)
+    },
+    act: (world, reach) => renewCertificates({ choice, ...reach, wishes: { rotate: true } }, ctx(), simEnds(world)),
+  },
+  {
+    name: 'import',
+    given: async (world, reach) => {
+      await cluster(world, reach)
+      for (const host of world.hosts.values()) if (host.units.size > 0) host.lost.add(sampleImages[1]!)
+    },
+    act: (world, reach) => importImages({ choice, ...reach }, ctx(), simEnds(world)),
   },
   {
     name: 'reset',

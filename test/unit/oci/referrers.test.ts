@@ -12,7 +12,7 @@ import { openStore, type Store } from '../../../src/oci/store/store.ts'
 import { memoryEnd } from '../../support/memory-end.ts'
 import { jsonSample, sampleIndex } from '../../support/sample-image.ts'
 import { testContext } from '../../support/test-context.ts'
-import { anonymous } from '../../support/anonymous.ts'
+import { anonymous } from '../../../src/oci/remote/credential.ts'
 
 const ctx = testContext()
 const { index, images, all } = sampleIndex(['amd64', 'arm64'])

@@ -11,7 +11,7 @@ import { usersOf } from '../../../../src/oci/serve/users.ts'
 import { memoryStore, type MemoryStore } from '../../../support/memory-store.ts'
 import { jsonSample, sampleIndex } from '../../../support/sample-image.ts'
 import { testContext } from '../../../support/test-context.ts'
-import { anonymous } from '../../../support/anonymous.ts'
+import { anonymous } from '../../../../src/oci/remote/credential.ts'
 
 let store: MemoryStore
 let registry: RunningRegistry
