@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, '..')
 /** Name → test files; up to half an hour each. */
 const suites: Readonly<Record<string, readonly string[]>> = {
   kubefile: ['test/unit/kubefile/properties.test.ts'],
-  crashes: ['test/unit/deploy/crashes.test.ts'],
+  crashes: ['test/unit/deploy/crashes.test.ts', 'test/unit/deploy/storm.test.ts'],
   kills: ['test/integration/kills.test.ts'],
   store: ['test/integration/store-processes.test.ts'],
   transport: ['test/integration/fault-proxy.test.ts'],

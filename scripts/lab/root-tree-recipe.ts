@@ -33,6 +33,11 @@ export const labRecipe: LabRecipe = {
     'kmod',
     'iputils-ping',
     'procps',
+    // Hosts pass files on with them.
+    'busybox',
+    'curl',
+    'python3',
+    'wget',
   ],
   excludedPaths: ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/locale/*', '/usr/share/info/*'],
   users: [

@@ -62,6 +62,11 @@ export function addActionOptions(command: Command): Command {
   return addPlanOptions(command).option('--undo', 'take back what this very command did before it was cut off')
 }
 
+/** For commands that bring an image to several hosts. */
+export function fanoutOption(): Option {
+  return new Option('--fanout', 'let hosts pass the image’s files on to each other (docs/distribution.md)')
+}
+
 /** For tests: the k3s that runs nothing. */
 export function standInOption(): Option {
   return new Option('--allow-stand-in', 'deploy the k3s of the tests, which runs nothing').hideHelp()

@@ -6,6 +6,7 @@ import type { Host } from '../host/host.ts'
 import type { DeployStep } from '../runtime/step.ts'
 import type { DatastoreWork } from './datastore-work.ts'
 import { applyStep, type Door } from './door.ts'
+import { FanOut } from './fanout/fan-out.ts'
 import { type Journal, type JournalLine, openJournal } from './journal.ts'
 import { Keep } from './keep.ts'
 import { nextEpoch, withLock } from './lock.ts'
@@ -33,7 +34,7 @@ export async function withOperation<T>(
   ctx: Context,
   work: (operation: Operation, ctx: Context) => Promise<T>,
 ): Promise<T> {
-  const { ends, directory, situation } = prepared
+  const { ends, directory, situation, request, nodes, hosts, concurrency } = prepared
   const command = commandText(prepared)
   const journal = await openJournal({ directory, command, newOp: ends.newOp(), now: () => ends.now() })
   let begun = false
@@ -49,6 +50,7 @@ export async function withOperation<T>(
       hosts: prepared.hosts,
       registry: prepared.registry,
       sources: new Sources([...situation.rootfs.map(({ tree }) => tree), prepared.request.brings ?? []]),
+      ...(request.wishes?.fanOut === true ? { fanOut: new FanOut({ nodes, hosts, concurrency, clock: ends }) } : {}),
       keep: new Keep(join(directory, 'snapshots', journal.op)),
       lease,
       mirror: mirrorLine,
@@ -56,11 +58,11 @@ export async function withOperation<T>(
       onChange: () => void (begun = true),
     }
     const operation: Operation = { door, journal, changed: new Set() }
-    const hosts = locked.map(({ host }) => host)
-    const result = await withLock(hosts, situation.rootfs[0].installer, door, ctx, async ctx => {
-      await tellAll(hosts, journal.begin, ctx)
+    const held = locked.map(({ host }) => host)
+    const result = await withLock(held, situation.rootfs[0].installer, door, ctx, async ctx => {
+      await tellAll(held, journal.begin, ctx)
       const result = await work(operation, ctx)
-      await tellAll(hosts, { ...journal.begin, event: 'end' }, ctx)
+      await tellAll(held, { ...journal.begin, event: 'end' }, ctx)
       return result
     })
     await journal.write({ event: 'end' })
@@ -98,8 +100,14 @@ export async function applyPhase(
       if (outcome === 'changed') changed.add(laneOf(step))
     }
   }
-  if (phase.limit === undefined) await onHosts(lanes, prepared.concurrency, ([lane]) => lane, walk)
-  else await each(lanes, phase.limit, walk)
+  try {
+    // Who waits for a peer keeps nobody from working: all hosts take part in passing on.
+    const limit = phase.passesOn === true ? lanes.length : prepared.concurrency
+    if (phase.limit === undefined) await onHosts(lanes, limit, ([lane]) => lane, walk)
+    else await each(lanes, phase.limit, walk)
+  } finally {
+    if (phase.passesOn === true) await door.fanOut?.close(ctx)
+  }
 }
 
 function laneOf(step: DeployStep): string {
@@ -111,7 +119,9 @@ export function commandText({ request, plan }: Pick<Prepared, 'request' | 'plan'
   const { nodeIps, tlsSans, endpoint, config, registry } = request.cluster ?? {}
   const nodes = [...plan.nodes].map(({ host, role }) => `${role} ${host}`).sort()
   const leaving = plan.leaving.map(({ host }) => host)
-  const { fixes, forgotten, wishes } = request
+  const { fixes, forgotten } = request
+  // By which way the bytes come makes no other operation.
+  const { fanOut: _way, ...wishes } = request.wishes ?? {}
   const said = {
     nodeIps,
     tlsSans,

@@ -129,11 +129,29 @@ async function beat(
   }
 }
 
-/** The installer comes by stdin: a host may not have it yet, and the lock comes before anything is sent. */
+const absent = 94
+
+// $1 where the program stays while the lock is held, $2 verb; for lock it comes by stdin.
+const lockScript = `umask 077; at=$1; shift
+if [ "$1" = lock ]; then mkdir -p "$(dirname "$at")" && cat > "$at" || exit 1; fi
+[ -f "$at" ] || exit ${absent}
+sh "$at" "$@"; code=$?
+if [ "$1" = unlock ] || { [ "$1" = lock ] && [ $code != 0 ]; }; then rm -f "$at"; fi
+exit $code`
+
+/**
+ * The installer comes by stdin, as the lock comes before anything is sent, and stays in memory for the signs of life: of many hosts'
+ * many heartbeats each would bring it again. After a reboot it does.
+ */
 async function lockVerb(host: Host, verb: string, installer: string, lease: Lease, ctx: Context): Promise<void> {
   const owner = `${userInfo().username}@${hostname()}`.replaceAll(/[^A-Za-z0-9._@:+-]/g, '_')
   const flags = ['--op', lease.op, '--epoch', String(lease.epoch), '--owner', owner]
-  const { stdout } = await host.exec(['sh', '-s', '--', verb, ...flags], { input: installer, check: false }, ctx)
+  const argv = ['sh', '-c', lockScript, 'lock-verb', `/run/cloudimg-deploy/lock-${lease.op}`, verb, ...flags]
+  const said = await host.exec(argv, { check: false, ...(verb === 'lock' ? { input: installer } : {}) }, ctx)
+  const { stdout } =
+    said.code === absent
+      ? await host.exec(['sh', '-s', '--', verb, ...flags], { input: installer, check: false }, ctx)
+      : said
   const result = parseInstallerResult(stdout, verb, host.name)
   if (!result.ok) throw installerError(result, host.name)
 }

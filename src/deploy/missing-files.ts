@@ -57,6 +57,16 @@ export function rootfsDirectory(digest: Digest): string {
   return join('/var/lib/cloudimg/rootfs', hexOf(digest))
 }
 
+/** Nodes for which it is the same are to have the very same files. */
+export function treeName({ rootfs, pulls }: SituatedNode): string {
+  return pulls === true ? `${rootfs.digest} without pulled images` : rootfs.digest
+}
+
+/** Where a host keeps the small files as one, while it may pass them on. */
+export function packPath(directory: string): string {
+  return `${directory}.pack`
+}
+
 /** sha256sum writes such names in a quoted form of its own, so a host could not verify them. @throws IMAGE_INVALID */
 export function refuseOddNames(tree: readonly RootfsFile[], reference: string): void {
   const odd = tree.find(file => /[\n\\]/.test(file.path))

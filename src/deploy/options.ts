@@ -75,6 +75,8 @@ export interface Wishes {
   readonly rotate?: boolean
   /** Ids of findings that shall not refuse: errors become warnings. Only those of `ignorableFindings` do. */
   readonly ignore?: readonly string[]
+  /** Hosts pass on to each other what they have. */
+  readonly fanOut?: boolean
   /** Images of the bundle that the registry of a URL lacks are pushed there. */
   readonly registryPush?: boolean
   /** Agents that may be switched or restarted at once; 1 unless told. */

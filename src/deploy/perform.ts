@@ -1,16 +1,21 @@
+import { Readable } from 'node:stream'
 import { type Context, type Task, withTask } from '../core/context.ts'
 import { hexOf } from '../core/digest.ts'
 import type { Host } from '../host/host.ts'
 import type { Op } from '../runtime/step.ts'
 import { callInstaller, type Lease } from './installer.ts'
+import type { FanOut } from './fanout/fan-out.ts'
 import type { Keep } from './keep.ts'
 import { holds, type Sight } from './probe.ts'
-import type { Sources } from './sources.ts'
+import { packPath } from './missing-files.ts'
+import { skip, type Sources } from './sources.ts'
 import { eventually, type Pace, watch } from './waiting.ts'
 
 export interface Tools extends Sight {
   readonly keep: Keep
   readonly sources: Sources
+  /** Where hosts pass files on to each other. */
+  readonly fanOut?: FanOut
   readonly lease: Lease
   readonly pace: Pace
 }
@@ -28,6 +33,8 @@ while read -r mode sum && IFS= read -r from && IFS= read -r to; do
   [ "$(stat -c %a "$to")" = "$mode" ] || { cp "$to" "$to.cloudimg-new"; chmod "$mode" "$to.cloudimg-new"; mv -f "$to.cloudimg-new" "$to"; }
 done`
 
+const unpackPackScript = 'umask 022; mkdir -p "$1" && tar -x -p -m -f "$2" -C "$1"'
+
 /** Carries out one op. True where the host is not as it was. */
 export async function perform(op: Op, host: Host, tools: Tools, ctx: Context): Promise<boolean> {
   switch (op.op) {
@@ -42,6 +49,7 @@ export async function perform(op: Op, host: Host, tools: Tools, ctx: Context): P
     case 'unpack':
       await withTask(ctx, `sending small files to ${host.name}`, async task => {
         const total = op.entries.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0)
+        if (op.passedOn === true && tools.fanOut !== undefined) return await unpackPack(op, host, tools, ctx, task)
         await host.unpack(
           op.directory,
           tools.sources.tar(op.entries, ctx, done => task.progress(done, total)),
@@ -54,6 +62,7 @@ export async function perform(op: Op, host: Host, tools: Tools, ctx: Context): P
         .map(file => `${file.mode.toString(8)} ${hexOf(file.digest)}\n${file.from}\n${file.to}\n`)
         .join('')
       await host.exec(['sh', '-c', copyScript, 'copy-files'], { input }, ctx)
+      for (const file of op.files) tools.fanOut?.have(host.name, file.digest, file.to)
       return true
     }
     case 'exec':
@@ -100,8 +109,27 @@ async function upload(
       digest: op.digest,
       open: (offset: number, ctx: Context) => tools.sources.open(op.digest, offset, ctx),
     }
-    const outcome = await host.upload(file, ctx, sent => task.progress(sent, op.size))
+    const outcome =
+      tools.fanOut === undefined
+        ? await host.upload(file, ctx, sent => task.progress(sent, op.size))
+        : await tools.fanOut.bring(file, host, op.passedOn === true, ctx, task)
     task.end(outcome === 'sent' ? 'done' : 'skipped')
     return outcome
   })
+}
+
+/** Small files as one file, so that hosts can pass them on. It goes when the phase ends. */
+async function unpackPack(
+  { directory, entries }: Extract<Op, { op: 'unpack' }>,
+  host: Host,
+  { sources, fanOut }: Tools,
+  ctx: Context,
+  task: Task,
+): Promise<void> {
+  const { digest, size } = await sources.pack(entries, ctx)
+  const open = (offset: number, ctx: Context): Promise<Readable> =>
+    Promise.resolve(Readable.from(skip(sources.tar(entries, ctx), offset), { objectMode: false }))
+  const pack = { to: packPath(directory), mode: 0o600, size, digest, open }
+  await fanOut!.bring(pack, host, true, ctx, task)
+  await host.exec(['sh', '-c', unpackPackScript, 'unpack-pack', directory, pack.to], {}, ctx)
 }

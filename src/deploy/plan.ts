@@ -40,6 +40,8 @@ export interface Deployment {
 /** One chapter of an action: pure, a deployment in, steps out. */
 export interface Phase {
   readonly title: string
+  /** Whether hosts give each other what this phase brings. */
+  passesOn?(deployment: Deployment): boolean
   /** How many lanes at once; as many as hosts may be worked on at once unless told. Where it is told, a failure stops the phase. */
   limit?(deployment: Deployment): number
   /** Nodes that run are restarted: `Plan.restarts` names them. */
@@ -52,6 +54,8 @@ export interface PlannedPhase {
   /** In order in each lane (a host, unless a step says otherwise); lanes side by side. */
   readonly steps: readonly DeployStep[]
   readonly limit?: number
+  /** Hosts give each other what it brings. */
+  readonly passesOn?: true
 }
 
 /** What will be done, before anything is done: the same value is printed by a dry run and carried out by a run. */
@@ -112,7 +116,9 @@ export function makePlan(action: Action, input: PlanInput): Plan {
 
 function plannedPhase(phase: Phase, deployment: Deployment): PlannedPhase {
   const limit = phase.limit?.(deployment)
-  return { title: phase.title, steps: phase.steps(deployment), ...(limit === undefined ? {} : { limit }) }
+  const passesOn = phase.passesOn?.(deployment) === true
+  const said = { ...(limit === undefined ? {} : { limit }), ...(passesOn ? { passesOn } : {}) }
+  return { title: phase.title, steps: phase.steps(deployment), ...said }
 }
 
 function planNode(node: SituatedNode): PlanNode {

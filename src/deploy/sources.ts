@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { Context } from '../core/context.ts'
 import type { Digest } from '../core/digest.ts'
@@ -8,9 +9,16 @@ import type { TreeEntry } from '../runtime/step.ts'
 
 type Regular = Extract<RootfsFile, { type: 'file' }>
 
+/** Many entries as one file. */
+export interface Pack {
+  readonly size: number
+  readonly digest: Digest
+}
+
 /** Where the bytes are that a plan names by digest. */
 export class Sources {
   readonly #files = new Map<Digest, Regular>()
+  readonly #packs = new Map<readonly TreeEntry[], Promise<Pack>>()
 
   constructor(trees: readonly (readonly RootfsFile[])[]) {
     for (const file of trees.flat()) if (file.type === 'file') this.#files.set(file.digest, file)
@@ -23,6 +31,23 @@ export class Sources {
       throw new CloudimgError('BUG', `opening ${digest}: the plan names bytes that the image does not have`)
     const body = await file.open(ctx)
     return offset === 0 ? body : Readable.from(skip(body, offset), { objectMode: false })
+  }
+
+  /** The size and the digest of that tar, which is the same for the same entries; read once for each list of them. */
+  async pack(entries: readonly TreeEntry[], ctx: Context): Promise<Pack> {
+    const pack = this.#packs.get(entries) ?? this.#measure(entries, ctx)
+    this.#packs.set(entries, pack)
+    return await pack
+  }
+
+  async #measure(entries: readonly TreeEntry[], ctx: Context): Promise<Pack> {
+    const hash = createHash('sha256')
+    let size = 0
+    for await (const chunk of this.#tarChunks(entries, ctx)) {
+      hash.update(chunk)
+      size += chunk.length
+    }
+    return { size, digest: `sha256:${hash.digest('hex')}` }
   }
 
   /** The entries as one tar stream, owned by root. */
@@ -60,7 +85,8 @@ export class Sources {
   }
 }
 
-async function* skip(body: Readable, count: number): AsyncGenerator<Buffer> {
+/** What comes after the first `count` bytes. */
+export async function* skip(body: Readable, count: number): AsyncGenerator<Buffer> {
   let left = count
   for await (const chunk of body as AsyncIterable<Buffer>) {
     const part = chunk.subarray(Math.min(left, chunk.length))

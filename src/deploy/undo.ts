@@ -5,6 +5,7 @@ import type { Action } from './action.ts'
 import { commandText, type Operation, withOperation } from './carry-out.ts'
 import { withClaim } from './claim.ts'
 import type { Ends } from './ends.ts'
+import { closeEndpoint } from './fanout/endpoint.ts'
 import { findUnfinished, type JournalLine } from './journal.ts'
 import { forgetOperation } from './mirror.ts'
 import { onHosts } from './on-hosts.ts'
@@ -66,6 +67,13 @@ function stepsToUndo(lines: readonly JournalLine[]): readonly JournalLine[] {
 async function takeBack(prepared: Prepared, steps: readonly JournalLine[], ctx: Context): Promise<UndoResult> {
   return await withOperation(prepared, ctx, async ({ door, journal }: Operation, ctx) => {
     ctx.events({ kind: 'phase', title: 'Undo' })
+    const hosts = [...prepared.hosts.values()]
+    await onHosts(
+      hosts,
+      prepared.concurrency,
+      host => host.name,
+      host => closeEndpoint(host, ctx),
+    )
     for (const { step = '', host: name = '', undo } of steps) {
       const host = hostNamed(prepared.hosts, name)
       const say = (outcome: 'start' | 'changed'): void =>
@@ -76,7 +84,6 @@ async function takeBack(prepared: Prepared, steps: readonly JournalLine[], ctx: 
       await door.mirror(host, await journal.write({ event: 'undone', host: name, step }), ctx)
       say('changed')
     }
-    const hosts = [...prepared.hosts.values()]
     await onHosts(
       hosts,
       prepared.concurrency,

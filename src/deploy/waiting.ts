@@ -66,15 +66,21 @@ export async function within<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const over = new AbortController()
-  const done = new AbortController()
-  const timer = clock.sleep(milliseconds, done.signal).then(
-    () => over.abort(new CloudimgError('CANCELLED', `waiting: ${milliseconds / 1000} s are over`)),
-    () => undefined,
-  )
+  const reason = new CloudimgError('CANCELLED', `waiting: ${milliseconds / 1000} s are over`)
+  const letGo = after(milliseconds, clock, () => over.abort(reason))
   try {
     return await work(over.signal)
   } finally {
-    done.abort()
+    await letGo()
+  }
+}
+
+/** Calls back when the time is over, unless what it returns was called before. */
+export function after(milliseconds: number, clock: Clock, then: () => void): () => Promise<void> {
+  const done = new AbortController()
+  const timer = clock.sleep(milliseconds, done.signal).then(then, () => undefined)
+  return async () => {
+    done.abort('let go of')
     await timer
   }
 }

@@ -32,6 +32,10 @@ if has modprobe && [ -d "/lib/modules/$(uname -r)" ]; then
 fi
 has iptables && say iptables "$(iptables --version 2>/dev/null)"
 for tool in sha256sum tar systemctl systemd-run journalctl ip awk sed xargs stat; do has $tool || say missing $tool; done
+has curl && say http-client curl
+has timeout && wget --version 2>/dev/null | grep -q '^GNU Wget' && say http-client wget
+has busybox && busybox --list 2>/dev/null | grep -qx httpd && say http-server busybox
+has python3 && say http-server python3
 has getenforce && say selinux "$(getenforce)"
 [ -d /usr/share/selinux/packages ] && ls /usr/share/selinux/packages 2>/dev/null | grep -q k3s && say selinux-k3s yes
 [ "$(cat /sys/module/apparmor/parameters/enabled 2>/dev/null)" = Y ] && ! has apparmor_parser && ! [ -x /sbin/apparmor_parser ] && say apparmor no-parser

@@ -45,6 +45,8 @@ export interface HostFacts {
   readonly iptables: string
   /** Programs of the base system that deploying needs and that are missing. */
   readonly missingTools: readonly string[]
+  /** What files could be passed on with, from host to host; the better one first. */
+  readonly http: { readonly clients: readonly HttpClient[]; readonly servers: readonly HttpServer[] }
   readonly selinux: { readonly mode: string; readonly k3sPolicy: boolean }
   readonly apparmorWithoutParser: boolean
   readonly activeServices: readonly string[]
@@ -53,6 +55,9 @@ export interface HostFacts {
   /** Where the connection arrived; absent on this machine. */
   readonly arrivedAt?: string
 }
+
+export type HttpClient = 'curl' | 'wget'
+export type HttpServer = 'busybox' | 'python3'
 
 export interface DiskFacts {
   readonly path: string
@@ -134,6 +139,10 @@ export function parseFacts(text: string, host: string, now: number): HostFacts {
     missingModules: all('module'),
     iptables: one('iptables'),
     missingTools: all('missing'),
+    http: {
+      clients: all('http-client').filter(name => name === 'curl' || name === 'wget'),
+      servers: all('http-server').filter(name => name === 'busybox' || name === 'python3'),
+    },
     selinux: { mode: one('selinux') || 'Disabled', k3sPolicy: one('selinux-k3s') === 'yes' },
     apparmorWithoutParser: one('apparmor') === 'no-parser',
     activeServices: all('service'),

@@ -49,7 +49,7 @@ export async function uploadFile(
 }
 
 /** The digest in the name keeps a half-sent file of another version from being continued. */
-function temporaryOf(file: UploadFile): string {
+export function temporaryOf(file: Pick<UploadFile, 'to' | 'digest'>): string {
   return posix.join(posix.dirname(file.to), `.${posix.basename(file.to)}.${hexOf(file.digest).slice(0, 12)}.part`)
 }
 

@@ -35,8 +35,15 @@ export type Op =
       readonly mode: number
       readonly digest: Digest
       readonly size: number
+      /** Another host of the operation may have it, or will, and passes it on; the operator sends it where none does. */
+      readonly passedOn?: true
     }
-  | { readonly op: 'unpack'; readonly directory: string; readonly entries: readonly TreeEntry[] }
+  | {
+      readonly op: 'unpack'
+      readonly directory: string
+      readonly entries: readonly TreeEntry[]
+      readonly passedOn?: true
+    }
   /** Files that another rootfs on the same host has already. */
   | {
       readonly op: 'copy'

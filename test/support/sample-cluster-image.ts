@@ -16,6 +16,8 @@ export interface SampleOptions {
   readonly metadata?: Partial<ClusterMetadata>
   /** Files beside or instead of the usual ones; undefined leaves one out. */
   readonly files?: Readonly<Record<string, string | undefined>>
+  /** Files that stand for larger ones: how many bytes. Only a simulation believes it. */
+  readonly sizes?: Readonly<Record<string, number>>
 }
 
 /** A small linux/amd64 cluster image that lies in memory; its archive counts as a large file. */
@@ -45,12 +47,13 @@ export function sampleClusterImage(options: SampleOptions = {}): DeployImage {
   }
   const files = Object.entries(content)
     .filter((entry): entry is [string, string] => entry[1] !== undefined)
-    .map(([path, text]) => fileOf(path, Buffer.from(text)))
+    .map(([path, text]) => fileOf(path, Buffer.from(text), options.sizes?.[path]))
   const directories = ['bin', 'images', 'scripts'].map(path => ({ type: 'directory', path, mode: 0o755 }) as const)
   const tree: readonly RootfsFile[] = [...directories, ...files].sort((a, b) => (a.path < b.path ? -1 : 1))
   const digest = digestOf(JSON.stringify(tree.map(file => [file.path, file.type === 'file' ? file.digest : ''])))
+  const arch = metadata.platform === 'linux/arm64' ? 'arm64' : 'amd64'
   const platform = {
-    platform: { os: 'linux', arch: 'amd64' },
+    platform: { os: 'linux', arch },
     digest,
     metadata,
     listRootfs: () => Promise.resolve(tree),
@@ -58,8 +61,8 @@ export function sampleClusterImage(options: SampleOptions = {}): DeployImage {
   return { reference: 'registry.local/k3s:v1.31.4', digest: digestOf(digest), platforms: [platform] }
 }
 
-function fileOf(path: string, content: Buffer): RootfsFile {
+function fileOf(path: string, content: Buffer, size = content.length): RootfsFile {
   const mode = path.startsWith('bin/') || path.startsWith('scripts/') ? 0o755 : 0o644
   const open = (): Promise<Readable> => Promise.resolve(Readable.from([content]))
-  return { type: 'file', path, mode, size: content.length, digest: digestOf(content), open }
+  return { type: 'file', path, mode, size, digest: digestOf(content), open }
 }

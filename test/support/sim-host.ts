@@ -7,11 +7,13 @@ import { type Digest, digestOf, hexOf } from '../../src/core/digest.ts'
 import { CloudimgError } from '../../src/core/error.ts'
 import type { FileState, Host, UploadFile } from '../../src/host/host.ts'
 import type { ExecResult } from '../../src/host/shell.ts'
-import { readTar } from '../../src/io/tar.ts'
+import { temporaryOf } from '../../src/host/upload.ts'
 import { certificatePath, certificateTexts, namesIn } from './sim-care.ts'
 import { simKubectl } from './sim-cluster.ts'
 import { datastoreScript } from './sim-datastore.ts'
 import { option, report, simRestart, simStart, simVerb } from './sim-installer.ts'
+import { endFanout, type PeerFault, simFanout } from './sim-fanout.ts'
+import { operator } from './sim-network.ts'
 import type { SimWorld } from './sim-world.ts'
 
 export const configPath = '/etc/rancher/k3s/config.yaml'
@@ -19,7 +21,7 @@ export const registriesPath = '/etc/rancher/k3s/registries.yaml'
 
 const journals = '/var/lib/cloudimg/journal'
 
-interface SimFile {
+export interface SimFile {
   readonly content: Buffer
   readonly mode: number
 }
@@ -36,6 +38,13 @@ export function digestOfBuffer(content: Buffer): Digest {
   const digest = digests.get(content) ?? digestOf(content)
   digests.set(content, digest)
   return digest
+}
+
+const sizes = new WeakMap<Buffer, number>()
+
+/** Contents of large files stand for many more bytes. */
+export function sizeOfBuffer(content: Buffer): number {
+  return sizes.get(content) ?? content.length
 }
 
 const ok = (stdout = ''): ExecResult => ({ code: 0, stdout, stderr: '' })
@@ -74,11 +83,23 @@ export class SimHost implements Host {
   drift: readonly string[] = []
   /** Further lines of facts; a later line of the same key does not overrule. */
   extraFacts: readonly string[] = []
+  /** As facts name them: what files are fetched with, and served with. */
+  http: { readonly clients: readonly string[]; readonly servers: readonly string[] } = { clients: [], servers: [] }
+  machine = 'x86_64'
+  peerFault: PeerFault | undefined
+  /** How often it began to serve. */
+  opened = 0
+  /** Its time limit no longer counts. */
+  letGoOfFanout: () => void = () => undefined
+  /** Half-sent files: bytes that have come, by temporary name. */
+  readonly parts = new Map<string, number>()
+  /** The next upload breaks off after so many bytes, and so does the connection. */
+  cutUploadAfter: number | undefined
   /** Loses what is in memory at the next installer verb, as a power cut in the middle of it. */
   powerCutDuring: string | undefined
   readonly #world: SimWorld
   readonly #index: number
-  readonly #running = new Map<string, string>()
+  readonly #running = new Map<string, { readonly result: string; readonly endsAt: number }>()
 
   constructor(world: SimWorld, name: string, index: number) {
     this.#world = world
@@ -108,11 +129,22 @@ export class SimHost implements Host {
     for (const [path, target] of other.links) this.links.set(path, target)
     for (const [name, unit] of other.units) this.units.set(name, { ...unit })
     for (const [path, file] of other.pristine) this.pristine.set(path, file)
+    this.http = other.http
+    this.machine = other.machine
     this.defaultRoute = other.defaultRoute
     this.isBroken = other.isBroken
     this.isMisconfigured = other.isMisconfigured
     this.isOff = other.isOff
     for (const name of other.lost) this.lost.add(name)
+  }
+
+  /** What is in memory is gone, what is on the disk comes back after a while. */
+  reboot(seconds: number): void {
+    this.isOff = true
+    for (const path of this.files.keys()) if (path.startsWith('/run/')) this.files.delete(path)
+    this.#running.clear()
+    endFanout(this)
+    this.#world.clock.at(this.#world.clock.now() + seconds * 1000, () => (this.isOff = false))
   }
 
   /** Another disk, the same name and address. */
@@ -144,7 +176,7 @@ export class SimHost implements Host {
   }
 
   write(path: string, content: string | Buffer, mode = 0o600): void {
-    this.files.set(path, { content: Buffer.from(content), mode })
+    this.files.set(path, { content: typeof content === 'string' ? Buffer.from(content) : content, mode })
   }
 
   text(path: string): string | undefined {
@@ -157,19 +189,31 @@ export class SimHost implements Host {
     this.#world.order.push(`${this.name}: ${what}`)
   }
 
-  async #reach<T>(work: () => T): Promise<T> {
-    return await this.#world.effect(() => {
-      if (this.isOff) throw new CloudimgError('HOST_UNREACHABLE', `reaching "${this.name}": it is off`)
-      return work()
+  async #reach<T>(bytes: number, work: () => T | Promise<T>): Promise<T> {
+    return await this.#world.effect(async () => {
+      await this.#world.network?.ask(operator, bytes)
+      this.#world.trouble(this)
+      if (this.isOff)
+        throw new CloudimgError('HOST_UNREACHABLE', `reaching "${this.name}": it is off`, { data: { retryable: true } })
+      return await work()
     })
   }
 
   async look(argv: readonly string[]): Promise<ExecResult> {
-    return await this.#reach(() => this.#look(argv))
+    return await this.#reach(sizeOf(argv), async () => {
+      if (argv[3] === 'installer-wait') await this.#untilEnded(argv[4]!, Number(argv[7]))
+      return this.#look(argv)
+    })
+  }
+
+  async #untilEnded(unit: string, seconds: number): Promise<void> {
+    const { clock } = this.#world
+    const left = (this.#running.get(unit)?.endsAt ?? 0) - clock.now()
+    if (left > 0) await clock.sleep(Math.min(left, seconds * 1000))
   }
 
   async stat(paths: readonly string[]): Promise<readonly (FileState | undefined)[]> {
-    return await this.#reach(() =>
+    return await this.#reach(sizeOf(paths), () =>
       paths.map(path => {
         const file = this.files.get(path)
         return file && { size: file.content.length, mode: file.mode, digest: digestOfBuffer(file.content) }
@@ -178,15 +222,17 @@ export class SimHost implements Host {
   }
 
   async read(path: string): Promise<string | undefined> {
-    return await this.#reach(() => this.text(path))
+    return await this.#reach(path.length, () => this.text(path))
   }
 
   async exec(
     argv: readonly string[],
     options: { readonly input?: string; readonly check?: boolean },
   ): Promise<ExecResult> {
-    return await this.#reach(() => {
-      const result = this.#exec(argv, options.input ?? '')
+    const input = options.input ?? ''
+    return await this.#reach(sizeOf(argv) + input.length, async () => {
+      const fanout = argv[1] === '-c' ? simFanout(this.#world, this, argv[3] ?? '', argv.slice(4), input) : undefined
+      const result = (await fanout) ?? this.#exec(argv, input)
       if (result.code === 0 || options.check === false) return result
       throw new CloudimgError(
         'COMMAND_FAILED',
@@ -196,29 +242,47 @@ export class SimHost implements Host {
   }
 
   async upload(file: UploadFile, ctx: Context): Promise<'sent' | 'unchanged'> {
-    const content = await buffer(await file.open(0, ctx))
-    return await this.#reach(() => {
+    return await this.#reach(1000, async () => {
       const there = this.files.get(file.to)
       if (there !== undefined && digestOfBuffer(there.content) === file.digest) return 'unchanged'
+      await this.#receive(file)
       this.change(`upload ${file.to}`)
-      digests.set(content, file.digest)
-      this.write(file.to, content, file.mode)
+      this.files.set(file.to, { content: await this.#contentOf(file, ctx), mode: file.mode })
       return 'sent'
     })
   }
 
+  async #receive(file: UploadFile): Promise<void> {
+    const part = temporaryOf(file)
+    const have = this.parts.get(part) ?? 0
+    const cut = this.cutUploadAfter
+    this.cutUploadAfter = undefined
+    const bytes = Math.min(file.size - have, cut ?? Infinity)
+    await this.#world.network?.transfer(operator, this.name, bytes)
+    this.parts.set(part, have + bytes)
+    if (cut !== undefined) throw new CloudimgError('HOST_UNREACHABLE', `reaching "${this.name}": the line is cut`)
+    this.parts.delete(part)
+  }
+
+  /** The same bytes for all hosts: thousands of them have room in memory. */
+  async #contentOf(file: UploadFile, ctx: Context): Promise<Buffer> {
+    const { contents } = this.#world
+    const content = contents.get(file.digest) ?? (await buffer(await file.open(0, ctx)))
+    contents.set(file.digest, content)
+    digests.set(content, file.digest)
+    sizes.set(content, file.size)
+    return content
+  }
+
   async unpack(directory: string, tar: Readable): Promise<void> {
-    const entries: [string, SimFile][] = []
-    for await (const entry of readTar(tar, 'the stream')) {
-      if (entry.type !== 'file') continue
-      const chunks: Buffer[] = []
-      for await (const chunk of entry.content()) chunks.push(Buffer.from(chunk))
-      entries.push([join(directory, entry.path), { content: Buffer.concat(chunks), mode: entry.mode }])
-    }
-    await this.#reach(() => {
-      this.change(`unpack ${directory}`)
-      for (const [path, file] of entries) this.files.set(path, file)
-    })
+    const entries = await this.#world.readTar(tar)
+    const bytes = entries.reduce((sum, [, file]) => sum + file.content.length + 512, 1024)
+    await this.#reach(bytes, () => this.place(directory, entries))
+  }
+
+  place(directory: string, entries: readonly (readonly [string, SimFile])[]): void {
+    this.change(`unpack ${directory}`)
+    for (const [path, file] of entries) this.files.set(join(directory, path), file)
   }
 
   close(): Promise<void> {
@@ -262,8 +326,9 @@ export class SimHost implements Host {
       case 'default-route':
         return yes(this.defaultRoute && this.units.has('cloudimg-default-route'))
       case 'installer-wait': {
-        const result = this.#running.get(args[0]!)
-        return result === undefined ? ok('gone 0\n') : ok(`ended 0\n${result}\n`)
+        const running = this.#running.get(args[0]!)
+        if (running === undefined) return ok('gone 0\n')
+        return ok(running.endsAt > this.#world.clock.now() ? 'running 0\n' : `ended 0\n${running.result}\n`)
       }
       case 'registry-reach':
         return ok(this.#world.registry === undefined || this.cannotReachRegistry ? 'no\n' : 'yes\n')
@@ -273,6 +338,8 @@ export class SimHost implements Host {
         return yes(unit?.active !== true)
       case 'host-clean':
         return yes(!['node', 'owned', 'rootfs'].some(left => this.#exists(`/var/lib/cloudimg/${left}`)))
+      case 'fanout-progress':
+        return ok(`${this.parts.get(args[0]!) ?? 0}\n`)
       case 'certificates':
         return ok(certificateTexts(this))
       case 'collect-secrets':
@@ -343,7 +410,7 @@ export class SimHost implements Host {
     const staged = [...this.files.keys()].filter(path => path.endsWith('.staged'))
     return [
       'system=Linux',
-      'machine=x86_64',
+      `machine=${this.machine}`,
       'kernel=6.1.0',
       `hostname=Node${this.#index + 1}`,
       `machine-id=m${this.#index}`,
@@ -357,6 +424,8 @@ export class SimHost implements Host {
       `address=eth0 ${this.address}/24`,
       ...(this.defaultRoute ? ['route=default via 10.0.0.254 dev eth0'] : []),
       ...disks,
+      ...this.http.clients.map(name => `http-client=${name}`),
+      ...this.http.servers.map(name => `http-server=${name}`),
       unit('k3s'),
       unit('k3s-agent'),
       ...(this.files.has('/usr/local/bin/k3s') ? [`k3s-version=k3s version ${this.version} (sim)`] : []),
@@ -419,6 +488,11 @@ export class SimHost implements Host {
         return ok()
       case 'copy-files':
         return this.#copy(input)
+      case 'lock-verb':
+        if (rest[1] === 'lock') this.write(rest[0]!, input)
+        if (!this.files.has(rest[0]!)) return no(94)
+        if (rest[1] === 'unlock') this.files.delete(rest[0]!)
+        return this.#lock(rest[1]!, argv)
       case 'installer-start':
         return this.#installer(rest[0]!, rest.slice(4))
       case 'hold-unit':
@@ -494,7 +568,8 @@ export class SimHost implements Host {
 
   #mirror(op: string, kind: string, line: string): ExecResult {
     const path = `${journals}/${op}.operator.jsonl`
-    if (kind === 'begin' || this.files.has(path)) this.write(path, `${this.text(path) ?? ''}${line}`)
+    if (kind === 'begin' || this.files.has(path))
+      this.write(path, Buffer.concat([this.files.get(path)?.content ?? Buffer.alloc(0), Buffer.from(line)]))
     return ok()
   }
 
@@ -540,9 +615,15 @@ export class SimHost implements Host {
       return ok('started\n')
     }
     this.change(`${verb} ${option(args, 'rootfs')}`)
-    this.#running.set(unit, simVerb(this.#world, this, verb, args))
+    const { clock, verbSeconds } = this.#world
+    const endsAt = clock.now() + (verbSeconds[verb] ?? 0) * 1000
+    this.#running.set(unit, { result: simVerb(this.#world, this, verb, args), endsAt })
     return ok('started\n')
   }
+}
+
+function sizeOf(words: readonly string[]): number {
+  return words.reduce((sum, word) => sum + word.length + 1, 100)
 }
 
 export function tokenOf(config: string, key: string): string | undefined {

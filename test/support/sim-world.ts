@@ -1,7 +1,11 @@
 import { SimClock } from './sim-clock.ts'
 import type { SimCluster } from './sim-cluster.ts'
+import type { Readable } from 'node:stream'
+import type { Digest } from '../../src/core/digest.ts'
+import { readTar } from '../../src/io/tar.ts'
+import { digestOfBuffer, type SimFile, SimHost } from './sim-host.ts'
+import type { SimNetwork } from './sim-network.ts'
 import type { SimRegistry } from './sim-registry.ts'
-import { SimHost } from './sim-host.ts'
 
 /** What a killed cloudimg sees of the world from then on: nothing. */
 export class Killed extends Error {}
@@ -14,6 +18,14 @@ export class SimWorld {
   readonly images: string[]
   /** Undefined before there is one, and after the last of its servers was wiped. */
   cluster: SimCluster | undefined
+  /** Links with latency and limits; none unless set: everything is there at once. */
+  network: SimNetwork | undefined
+  /** How long the installer's verbs take; no time unless set. */
+  verbSeconds: Readonly<Record<string, number>> = {}
+  /** What is to go wrong when a host is reached. */
+  trouble: (host: SimHost) => void = () => undefined
+  /** By digest: what many hosts have lies in memory once. */
+  readonly contents = new Map<Digest, Buffer>()
   /** The registry of a URL; undefined where nobody answers. */
   registry: SimRegistry | undefined
   /** Every state of a cluster that some disk may have, by generation. */
@@ -75,6 +87,20 @@ export class SimWorld {
     this.isDead = false
     this.killAt = undefined
     this.calls = 0
+  }
+
+  async readTar(tar: Readable): Promise<readonly (readonly [string, SimFile])[]> {
+    const entries: [string, SimFile][] = []
+    for await (const entry of readTar(tar, 'the stream')) {
+      if (entry.type !== 'file') continue
+      const chunks: Buffer[] = []
+      for await (const chunk of entry.content()) chunks.push(Buffer.from(chunk))
+      const content = Buffer.concat(chunks)
+      const digest = digestOfBuffer(content)
+      this.contents.set(digest, this.contents.get(digest) ?? content)
+      entries.push([entry.path, { content: this.contents.get(digest)!, mode: entry.mode }])
+    }
+    return entries
   }
 
   async effect<T>(work: () => T | Promise<T>): Promise<T> {

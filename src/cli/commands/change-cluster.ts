@@ -89,12 +89,13 @@ export interface UpgradeFlags extends ReachFlags, ActionFlags, ChoiceFlags, Regi
   readonly drain?: boolean
   readonly maxUnavailable?: number
   readonly allowStandIn?: boolean
+  readonly fanout?: boolean
   readonly pull?: boolean
 }
 
 /** `cloudimg upgrade REF`: every node runs the new image. */
 export async function upgrade(session: Session, reference: string, flags: UpgradeFlags): Promise<number> {
-  const { drain, maxUnavailable, allowStandIn, registryPush } = flags
+  const { drain, maxUnavailable, allowStandIn, fanout, registryPush } = flags
   const registry = await registryChoice(flags, session.terminal.env)
   const options: UpgradeRequest = {
     image: await imageOf(session, reference, flags),
@@ -105,6 +106,7 @@ export async function upgrade(session: Session, reference: string, flags: Upgrad
       ...(drain === true ? { drain } : {}),
       ...(maxUnavailable === undefined ? {} : { maxUnavailable }),
       ...(allowStandIn === true ? { allowStandIn } : {}),
+      ...(fanout === true ? { fanOut: true } : {}),
       ...(registryPush === true ? { registryPush } : {}),
     },
     ...(await reachOf(session, flags)),

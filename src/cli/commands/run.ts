@@ -26,6 +26,7 @@ export interface NodeFlags extends ReachFlags, ActionFlags, RegistryFlags {
   readonly allowEven?: boolean
   readonly convertDatastore?: boolean
   readonly allowStandIn?: boolean
+  readonly fanout?: boolean
   readonly pull?: boolean
   /** For commands that may restart nodes. */
   readonly yes?: boolean
@@ -58,7 +59,7 @@ export async function imageOf(session: Session, reference: string, { pull = fals
 }
 
 export async function nodeOptions(session: Session, flags: NodeFlags): Promise<Omit<RunOptions, 'image' | 'hosts'>> {
-  const { allowEven, convertDatastore, allowStandIn, maxUnavailable } = flags
+  const { allowEven, convertDatastore, allowStandIn, maxUnavailable, fanout } = flags
   const ignore = listOf(flags.ignore).map(knownIgnorable)
   return {
     ...(await reachOf(session, flags)),
@@ -69,6 +70,7 @@ export async function nodeOptions(session: Session, flags: NodeFlags): Promise<O
       ...(convertDatastore === true ? { convertDatastore } : {}),
       ...(allowStandIn === true ? { allowStandIn } : {}),
       ...(maxUnavailable === undefined ? {} : { maxUnavailable }),
+      ...(fanout === true ? { fanOut: true } : {}),
       ...(flags.registryPush === true ? { registryPush: true } : {}),
       ...(ignore.length === 0 ? {} : { ignore }),
     },

@@ -7,6 +7,7 @@ import {
   addChoiceOptions,
   addReachOptions,
   type ChoiceFlags,
+  fanoutOption,
   standInOption,
 } from '../reach-options.ts'
 import { addNodeOptions, type MasterFlags, withMasters } from './deploy-commands.ts'
@@ -64,6 +65,7 @@ function addUpgrade(program: Command, act: Act): void {
     .option('--yes', 'do not ask')
     .option('--pull', 'take the image from its registry, also where the store has it')
   addActionOptions(addReachOptions(addRegistryOptions(addChoiceOptions(command))))
+    .addOption(fanoutOption())
     .addOption(standInOption())
     .addHelpText(
       'after',

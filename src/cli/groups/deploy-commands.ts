@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander'
 import { CloudimgError } from '../../core/error.ts'
 import type { NodeFlags } from '../commands/run.ts'
 import { type Act, examples, gather, positiveInteger } from '../options.ts'
-import { addActionOptions, addReachOptions, standInOption } from '../reach-options.ts'
+import { addActionOptions, addReachOptions, fanoutOption, standInOption } from '../reach-options.ts'
 import { addRegistryOptions } from '../registry-options.ts'
 import type { Session } from '../session.ts'
 
@@ -84,6 +84,7 @@ export function addNodeOptions(command: Command): Command {
     .option('--allow-even', 'an even number of servers')
     .option('--convert-datastore', 'turn SQLite into embedded etcd, which a second server needs')
   addReachOptions(addRegistryOptions(command))
+  command.addOption(fanoutOption())
   command.option('--pull', 'take the image from its registry, also where the store has it')
   return addActionOptions(command).addOption(standInOption())
 }

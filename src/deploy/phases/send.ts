@@ -2,18 +2,35 @@ import { join } from 'node:path/posix'
 import { formatBytes } from '../../core/bytes.ts'
 import { digestOf } from '../../core/digest.ts'
 import type { DeployStep, Op, TreeEntry, Undo } from '../../runtime/step.ts'
-import { checksumList, missingFiles } from '../missing-files.ts'
+import { type Passing, planPassing } from '../fanout/passing.ts'
+import { checksumList, missingFiles, treeName } from '../missing-files.ts'
 import type { Deployment, Phase } from '../plan.ts'
 import type { SituatedNode } from '../situation.ts'
 
 /** Brings the rootfs of its platform to every host: what the host lacks, nothing more, and verified there. */
 export const send: Phase = {
   title: 'Send',
-  steps: deployment => deployment.nodes.flatMap(node => sendSteps(node, deployment)),
+  passesOn: ({ wishes }) => wishes.fanOut === true,
+  steps(deployment) {
+    const shared = { passing: planPassing(deployment), lists: new Map(), trees: new Map() }
+    return deployment.nodes.flatMap(node => sendSteps(node, deployment, shared))
+  },
 }
 
-function sendSteps(node: SituatedNode, deployment: Deployment): readonly DeployStep[] {
-  const verify = verifyStep(node, deployment.cluster.timeoutSeconds)
+/** What is made once, however many hosts get the same. */
+interface Shared {
+  readonly passing: Passing
+  /** Lists of checksums. */
+  readonly lists: Map<string, string>
+  readonly trees: Map<string, readonly TreeEntry[]>
+}
+
+function sendSteps(node: SituatedNode, deployment: Deployment, shared: Shared): readonly DeployStep[] {
+  const verify = verifyStep(
+    node,
+    once(shared.lists, treeName(node), () => checksumList(node.tree)),
+    deployment,
+  )
   if (node.staged) return [verify]
   const { copies, large, small } = missingFiles(node)
   const at = (path: string): string => join(node.rootfs.directory, path)
@@ -29,15 +46,17 @@ function sendSteps(node: SituatedNode, deployment: Deployment): readonly DeployS
     undo: removal(node),
   })
   const steps: DeployStep[] = []
-  const tree = treeEntries(node, new Set(small.map(file => file.path)))
+  const names = small.map(file => file.path)
+  const tree = once(shared.trees, [treeName(node), ...names].join('\n'), () => treeEntries(node, new Set(names)))
   if (tree.length > 0) {
     const bytes = small.reduce((sum, file) => sum + file.size, 0)
+    const { passedOn, words } = shared.passing.ofTree(node)
     steps.push(
       step(
         'tree',
-        `send ${small.length} small files, ${formatBytes(bytes)}`,
-        { op: 'unpack', directory: node.rootfs.directory, entries: tree },
-        small.map(file => file.path),
+        `send ${small.length} small files, ${formatBytes(bytes)}${words}`,
+        { op: 'unpack', directory: node.rootfs.directory, entries: tree, ...(passedOn ? { passedOn } : {}) },
+        names,
       ),
     )
   }
@@ -52,10 +71,11 @@ function sendSteps(node: SituatedNode, deployment: Deployment): readonly DeployS
       ),
     )
   }
-  for (const { path, mode, size, digest } of large)
-    steps.push(
-      step(path, `send ${path}, ${formatBytes(size)}`, { op: 'upload', path: at(path), mode, size, digest }, [path]),
-    )
+  for (const { path, mode, size, digest } of large) {
+    const { passedOn, words } = shared.passing.ofFile(node, digest)
+    const op: Op = { op: 'upload', path: at(path), mode, size, digest, ...(passedOn ? { passedOn } : {}) }
+    steps.push(step(path, `send ${path}, ${formatBytes(size)}${words}`, op, [path]))
+  }
   return [...steps, verify]
 }
 
@@ -75,16 +95,15 @@ function treeEntries(node: SituatedNode, small: ReadonlySet<string>): readonly T
   })
 }
 
-function verifyStep(node: SituatedNode, timeoutSeconds: number): DeployStep {
+function verifyStep(node: SituatedNode, list: string, { cluster }: Deployment): DeployStep {
   const { directory } = node.rootfs
-  const list = checksumList(node.tree)
   return {
     id: `send/${node.host}/verify`,
     host: node.host,
     sentence: `verify all ${node.rootfs.files.size} files by sha256`,
     do: [
       { op: 'file', path: `${directory}.sums`, mode: 0o600, content: [list] },
-      { op: 'installer', verb: 'stage', rootfs: directory, args: [], timeoutSeconds },
+      { op: 'installer', verb: 'stage', rootfs: directory, args: [], timeoutSeconds: cluster.timeoutSeconds },
     ],
     done: {
       probe: 'files',
@@ -100,4 +119,10 @@ function removal(node: SituatedNode): Undo {
     kind: 'exact',
     do: [{ op: 'exec', argv: ['rm', '-rf', '--', directory, `${directory}.sums`, `${directory}.staged`] }],
   }
+}
+
+function once<K, V>(made: Map<K, V>, key: K, make: () => V): V {
+  const value = made.get(key) ?? make()
+  made.set(key, value)
+  return value
 }

@@ -203,7 +203,7 @@ describe('importImages', () => {
 
   it('imports collected images from what lies on the node', async () => {
     const collected = 'registry.example/shop/web:2'
-    ;(world.images as string[]).push(collected)
+    world.images.push(collected)
     await cluster({
       metadata: { collected: [{ name: collected, digest: digestOf(''), size: 1, askedBy: [] }] },
       files: { 'images/oci/images.txt': `sha256:0 1 type ${collected} sha256:1\n` },

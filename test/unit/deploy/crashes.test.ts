@@ -140,6 +140,16 @@ const stories: readonly Story[] = [
     undo: (world, reach) => undoRun({ image, hosts, ...reach }, ctx(), simEnds(world)),
   },
   {
+    name: 'run --fanout',
+    given: async world => {
+      await Promise.resolve()
+      for (const host of world.hosts.values()) host.http = { clients: ['curl'], servers: ['busybox'] }
+    },
+    act: (world, reach) => runCluster({ image, hosts, ...reach, wishes: { fanOut: true } }, ctx(), simEnds(world)),
+    // By which way the bytes came is forgotten.
+    undo: (world, reach) => undoRun({ image, hosts, ...reach }, ctx(), simEnds(world)),
+  },
+  {
     name: 'join',
     given: cluster,
     act: (world, reach) => joinHosts({ ...joining, ...reach }, ctx(), simEnds(world)),
