@@ -19,11 +19,12 @@ const aboutScript = `about() {
     "$2" "$3" "$version" "$4" "$(date +%s)" > "$1/about.json"
 }`
 
-// $1-$4 as above, $5 name, then k3s. k3s adds node and time to the name, and versions before 1.21.3 choose the name themselves.
+// $1-$4 as above, $5 name, then k3s. k3s adds node and time to the name, and versions before 1.21.3 choose the name themselves. v1.21.1
+// and older know no `save`: the bare command saves (seen).
 const saveScript = `set -e; umask 077
 ${aboutScript}
 to=$1; rm -rf "$to"; mkdir -p "$to"; : > "$to/before"; about "$@"; name=$5; shift 5
-"$@" etcd-snapshot save --name "$name" >&2
+"$@" etcd-snapshot save --name "$name" >&2 || "$@" etcd-snapshot --name "$name" >&2
 newest=$(find ${k3sPaths.database}/snapshots -type f -newer "$to/before" -exec ls -t {} + | head -n 1)
 [ -n "$newest" ] || { echo 'k3s says that it took a snapshot, but there is none' >&2; exit 1; }
 cp "$newest" "$to/datastore"; cp ${k3sPaths.token} "$to/token"`
