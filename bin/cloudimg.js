@@ -9,7 +9,9 @@ const needed = 24
 const bundledNode = fileURLToPath(new URL('../node_modules/.bin/node', import.meta.url))
 
 if (Number(process.versions.node.split('.')[0]) >= needed) {
-  module.enableCompileCache?.()
+  // Compiled code in a folder of one's own: Node's default lies in /tmp, where somebody else may have made it first.
+  const caches = process.env.XDG_CACHE_HOME || (process.env.HOME && `${process.env.HOME}/.cache`)
+  if (caches) module.enableCompileCache?.(process.env.NODE_COMPILE_CACHE ?? `${caches}/cloudimg/compiled`)
   const source = new URL('../src/cli/main.ts', import.meta.url)
   const { main } = await import(existsSync(source) ? source.href : new URL('../dist/cli/main.js', import.meta.url).href)
   await main(process.argv.slice(2))

@@ -44,6 +44,7 @@ export function cloudimgEnvironment({ home, env }: CloudimgPlace): Record<string
     XDG_STATE_HOME: join(home, 'xdg/state'),
     XDG_RUNTIME_DIR: join(home, 'xdg/run'),
     DOCKER_CONFIG: join(home, 'docker'),
+    NODE_COMPILE_CACHE: join(checkout, 'node_modules/.cache/cloudimg'),
     ...env,
   }
 }
