@@ -2,7 +2,6 @@ import type { Context } from '../../core/context.ts'
 import { daysLeft } from '../../runtime/certificates.ts'
 import { findRuntime } from '../../runtime/find-runtime.ts'
 import type { Role } from '../../runtime/runtime.ts'
-import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
 import type { Action } from '../action.ts'
 import type { ClusterChoice } from '../discover.ts'
 import { type Ends, realEnds } from '../ends.ts'
@@ -13,6 +12,7 @@ import type { ReachOptions } from '../options.ts'
 import { renewAgents, renewServers } from '../phases/renew-nodes.ts'
 import type { ActionRequest } from '../request.ts'
 import { unseen } from '../status/inspect-node.ts'
+import { waysOf } from '../ways.ts'
 
 /** Servers one at a time, then agents; the operator's kubeconfig is fetched anew at the end, as after every action. */
 export const renewAction: Action = {
@@ -26,18 +26,9 @@ export interface RenewRequest extends ReachOptions {
   readonly choice: ClusterChoice
 }
 
-export async function planRenewal(options: RenewRequest, ctx: Context, ends: Ends = realEnds): Promise<PlanResult> {
-  return await planAction(renewAction, await requestOf(options, ends, ctx), ends, ctx)
-}
-
-/** @throws as `performAction` does. */
-export async function renewCertificates(
-  options: RenewRequest,
-  ctx: Context,
-  ends: Ends = realEnds,
-): Promise<ActionResult> {
-  return await performAction(renewAction, await requestOf(options, ends, ctx), ends, ctx)
-}
+const ways = waysOf(renewAction, requestOf)
+export const planRenewal = ways.plan
+export const renewCertificates = ways.perform
 
 /** Where all certificates have ended no server answers, and this is the way out. */
 async function requestOf({ choice, ...reach }: RenewRequest, ends: Ends, ctx: Context): Promise<ActionRequest> {

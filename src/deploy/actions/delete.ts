@@ -1,6 +1,5 @@
 import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
-import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
 import type { Action } from '../action.ts'
 import {
   addressOnceKnown,
@@ -10,7 +9,7 @@ import {
   type FoundCluster,
   type FoundNode,
 } from '../discover.ts'
-import { type Ends, realEnds } from '../ends.ts'
+import type { Ends } from '../ends.ts'
 import type { InventoryEntry } from '../inventory.ts'
 import { judgeQuorum } from '../judges/quorum.ts'
 import { judgeVolumesOfLeaving } from '../judges/volumes.ts'
@@ -19,7 +18,7 @@ import { forget } from '../phases/forget.ts'
 import { leaveAgents, leaveServers } from '../phases/leave.ts'
 import { redirect } from '../phases/redirect.ts'
 import type { ActionRequest } from '../request.ts'
-import { undoAction, type UndoResult } from '../undo.ts'
+import { waysOf } from '../ways.ts'
 
 /** Nodes leave a cluster; what stays is whole. */
 export const deleteAction: Action = {
@@ -37,18 +36,11 @@ export interface DeleteOptions extends ReachOptions {
   readonly forceUnreachable?: readonly string[]
 }
 
-export async function planDelete(options: DeleteOptions, ctx: Context, ends: Ends = realEnds): Promise<PlanResult> {
-  return await planAction(deleteAction, await requestOf(options, ends, ctx), ends, ctx)
-}
-
-export async function deleteHosts(options: DeleteOptions, ctx: Context, ends: Ends = realEnds): Promise<ActionResult> {
-  return await performAction(deleteAction, await requestOf(options, ends, ctx), ends, ctx)
-}
-
+const ways = waysOf(deleteAction, requestOf)
+export const planDelete = ways.plan
+export const deleteHosts = ways.perform
 /** Takes an unfinished delete back. @throws as `undoAction` does. */
-export async function undoDelete(options: DeleteOptions, ctx: Context, ends: Ends = realEnds): Promise<UndoResult> {
-  return await undoAction(deleteAction, await requestOf(options, ends, ctx), ends, ctx)
-}
+export const undoDelete = ways.undo
 
 async function requestOf(options: DeleteOptions, ends: Ends, ctx: Context): Promise<ActionRequest> {
   const { choice, hosts, forceUnreachable = [], ...reach } = options

@@ -1,15 +1,14 @@
 import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
-import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
 import type { Action } from '../action.ts'
 import { type ClusterChoice, findCluster } from '../discover.ts'
-import { type Ends, realEnds } from '../ends.ts'
+import type { Ends } from '../ends.ts'
 import { type InventoryEntry, parseEntries } from '../inventory.ts'
 import type { HostLists, RunOptions } from '../options.ts'
 import type { ActionRequest } from '../request.ts'
-import { undoAction, type UndoResult } from '../undo.ts'
 import { judgeConfigKept } from '../judges/config.ts'
 import { nodeJudges, runAction } from './run.ts'
+import { waysOf } from '../ways.ts'
 
 /** Further machines for a cluster that exists: what `run` would do with them, without naming the others. Nobody is restarted. */
 export const joinAction: Action = {
@@ -24,18 +23,11 @@ export interface JoinOptions extends Omit<RunOptions, 'hosts'> {
   readonly hosts: HostLists
 }
 
-export async function planJoin(options: JoinOptions, ctx: Context, ends: Ends = realEnds): Promise<PlanResult> {
-  return await planAction(joinAction, await requestOf(options, ends, ctx), ends, ctx)
-}
-
-export async function joinHosts(options: JoinOptions, ctx: Context, ends: Ends = realEnds): Promise<ActionResult> {
-  return await performAction(joinAction, await requestOf(options, ends, ctx), ends, ctx)
-}
-
+const ways = waysOf(joinAction, requestOf)
+export const planJoin = ways.plan
+export const joinHosts = ways.perform
 /** Takes an unfinished join back. @throws as `undoAction` does. */
-export async function undoJoin(options: JoinOptions, ctx: Context, ends: Ends = realEnds): Promise<UndoResult> {
-  return await undoAction(joinAction, await requestOf(options, ends, ctx), ends, ctx)
-}
+export const undoJoin = ways.undo
 
 async function requestOf({ choice, hosts, ...options }: JoinOptions, ends: Ends, ctx: Context): Promise<ActionRequest> {
   const added = parseEntries(hosts.servers, hosts.agents)

@@ -1,9 +1,8 @@
 import { join } from 'node:path'
 import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
-import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
 import type { Action } from '../action.ts'
-import { type Ends, realEnds } from '../ends.ts'
+import type { Ends } from '../ends.ts'
 import { type Everyone, findEveryone, oneOf, recordFrom, withoutUnreachable } from '../everyone.ts'
 import { newestUnfinished } from '../journal.ts'
 import { isRecovering, judgeLostQuorum } from '../judges/datastore.ts'
@@ -19,7 +18,7 @@ import {
   tidyHosts,
 } from '../phases/restore.ts'
 import type { ActionRequest } from '../request.ts'
-import { undoAction, type UndoResult } from '../undo.ts'
+import { waysOf } from '../ways.ts'
 
 /** One server's data become the cluster's, where the majority is lost; whoever of the others is there joins it again. */
 export const recoverAction: Action = {
@@ -38,22 +37,11 @@ export interface RecoverOptions extends ReachOptions {
   readonly force?: boolean
 }
 
-export async function planRecover(options: RecoverOptions, ctx: Context, ends: Ends = realEnds): Promise<PlanResult> {
-  return await planAction(recoverAction, await requestOf(options, ends, ctx), ends, ctx)
-}
-
-export async function recoverCluster(
-  options: RecoverOptions,
-  ctx: Context,
-  ends: Ends = realEnds,
-): Promise<ActionResult> {
-  return await performAction(recoverAction, await requestOf(options, ends, ctx), ends, ctx)
-}
-
+const ways = waysOf(recoverAction, requestOf)
+export const planRecover = ways.plan
+export const recoverCluster = ways.perform
 /** Takes an unfinished recovery back, while nothing was started on it yet. @throws as `undoAction` does. */
-export async function undoRecover(options: RecoverOptions, ctx: Context, ends: Ends = realEnds): Promise<UndoResult> {
-  return await undoAction(recoverAction, await requestOf(options, ends, ctx), ends, ctx)
-}
+export const undoRecover = ways.undo
 
 async function requestOf(options: RecoverOptions, ends: Ends, ctx: Context): Promise<ActionRequest> {
   const { server, forceUnreachable = [], force = false, ...reach } = options

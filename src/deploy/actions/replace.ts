@@ -1,16 +1,15 @@
 import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
-import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
 import type { Action, ActionJudge } from '../action.ts'
 import { addressOnceKnown, type ClusterChoice, findCluster, findNode } from '../discover.ts'
-import { type Ends, realEnds } from '../ends.ts'
+import type { Ends } from '../ends.ts'
 import { judgeQuorum } from '../judges/quorum.ts'
 import type { RunOptions } from '../options.ts'
 import { forget } from '../phases/forget.ts'
 import type { ActionRequest } from '../request.ts'
-import { undoAction, type UndoResult } from '../undo.ts'
 import { joinAction } from './join.ts'
 import { runAction } from './run.ts'
+import { waysOf } from '../ways.ts'
 
 /** The new machine must bear the old one's name, or the cluster would have a node that nobody asked for. */
 const judgeReplaced: ActionJudge = ({ nodes, forgotten }) =>
@@ -36,18 +35,11 @@ export interface ReplaceOptions extends Omit<RunOptions, 'hosts'> {
   readonly host: string
 }
 
-export async function planReplace(options: ReplaceOptions, ctx: Context, ends: Ends = realEnds): Promise<PlanResult> {
-  return await planAction(replaceAction, await requestOf(options, ends, ctx), ends, ctx)
-}
-
-export async function replaceHost(options: ReplaceOptions, ctx: Context, ends: Ends = realEnds): Promise<ActionResult> {
-  return await performAction(replaceAction, await requestOf(options, ends, ctx), ends, ctx)
-}
-
+const ways = waysOf(replaceAction, requestOf)
+export const planReplace = ways.plan
+export const replaceHost = ways.perform
 /** Takes an unfinished replace back. @throws as `undoAction` does. */
-export async function undoReplace(options: ReplaceOptions, ctx: Context, ends: Ends = realEnds): Promise<UndoResult> {
-  return await undoAction(replaceAction, await requestOf(options, ends, ctx), ends, ctx)
-}
+export const undoReplace = ways.undo
 
 async function requestOf(
   { choice, host, ...options }: ReplaceOptions,

@@ -1,14 +1,14 @@
 import type { Context } from '../../core/context.ts'
-import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
 import type { Action } from '../action.ts'
 import type { ClusterChoice } from '../discover.ts'
-import { type Ends, realEnds } from '../ends.ts'
+import type { Ends } from '../ends.ts'
 import { findEveryone } from '../everyone.ts'
 import { judgeOutsideData } from '../judges/datastore.ts'
 import { judgeVolumesOfAll } from '../judges/volumes.ts'
 import type { ReachOptions } from '../options.ts'
 import { resetAgents, resetServers } from '../phases/reset-hosts.ts'
 import type { ActionRequest } from '../request.ts'
+import { waysOf } from '../ways.ts'
 
 /** The whole cluster goes, data included; its machines are what they were before. */
 export const resetAction: Action = {
@@ -22,13 +22,9 @@ export interface ResetOptions extends ReachOptions {
   readonly choice: ClusterChoice
 }
 
-export async function planReset(options: ResetOptions, ctx: Context, ends: Ends = realEnds): Promise<PlanResult> {
-  return await planAction(resetAction, await requestOf(options, ends, ctx), ends, ctx)
-}
-
-export async function resetCluster(options: ResetOptions, ctx: Context, ends: Ends = realEnds): Promise<ActionResult> {
-  return await performAction(resetAction, await requestOf(options, ends, ctx), ends, ctx)
-}
+const ways = waysOf(resetAction, requestOf)
+export const planReset = ways.plan
+export const resetCluster = ways.perform
 
 async function requestOf({ choice, ...reach }: ResetOptions, ends: Ends, ctx: Context): Promise<ActionRequest> {
   return { ...reach, inventory: (await findEveryone(choice, reach, ends, ctx)).nodes }

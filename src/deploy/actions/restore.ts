@@ -1,10 +1,9 @@
 import { join } from 'node:path'
 import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
-import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
 import type { Action } from '../action.ts'
 import type { ClusterChoice } from '../discover.ts'
-import { type Ends, realEnds } from '../ends.ts'
+import type { Ends } from '../ends.ts'
 import { findEveryone, withoutUnreachable } from '../everyone.ts'
 import { judgeOwnDatastore, judgeSnapshot } from '../judges/datastore.ts'
 import { type KeptSnapshot, listKeptSnapshots, openKeptSnapshot } from '../kept-snapshots.ts'
@@ -21,7 +20,7 @@ import {
   tidyHosts,
 } from '../phases/restore.ts'
 import type { ActionRequest } from '../request.ts'
-import { undoAction, type UndoResult } from '../undo.ts'
+import { waysOf } from '../ways.ts'
 
 /** The cluster goes on with the state that it had when a snapshot was taken. */
 export const restoreAction: Action = {
@@ -50,22 +49,11 @@ export interface RestoreOptions extends ReachOptions {
   readonly forceUnreachable?: readonly string[]
 }
 
-export async function planRestore(options: RestoreOptions, ctx: Context, ends: Ends = realEnds): Promise<PlanResult> {
-  return await planAction(restoreAction, await requestOf(options, ends, ctx), ends, ctx)
-}
-
-export async function restoreSnapshot(
-  options: RestoreOptions,
-  ctx: Context,
-  ends: Ends = realEnds,
-): Promise<ActionResult> {
-  return await performAction(restoreAction, await requestOf(options, ends, ctx), ends, ctx)
-}
-
+const ways = waysOf(restoreAction, requestOf)
+export const planRestore = ways.plan
+export const restoreSnapshot = ways.perform
 /** Takes an unfinished restore back, while the old datastore is still the only one that was used. @throws as `undoAction` does. */
-export async function undoRestore(options: RestoreOptions, ctx: Context, ends: Ends = realEnds): Promise<UndoResult> {
-  return await undoAction(restoreAction, await requestOf(options, ends, ctx), ends, ctx)
-}
+export const undoRestore = ways.undo
 
 async function requestOf(
   { choice, snapshot: asked, forceUnreachable = [], ...reach }: RestoreOptions,

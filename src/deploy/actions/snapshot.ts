@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Context } from '../../core/context.ts'
 import type { ServerSnapshot } from '../../runtime/runtime.ts'
-import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
+import { type ActionResult, performAction } from '../act.ts'
 import type { Action } from '../action.ts'
 import { chooseCluster } from '../cluster-record.ts'
 import { type ClusterChoice, findCluster } from '../discover.ts'
@@ -12,7 +12,7 @@ import { onHosts } from '../on-hosts.ts'
 import { type ReachOptions, stateHome } from '../options.ts'
 import { snapshotOnDemand } from '../phases/snapshot.ts'
 import type { ActionRequest } from '../request.ts'
-import { undoAction, type UndoResult } from '../undo.ts'
+import { waysOf } from '../ways.ts'
 
 /** The state of the cluster comes to the operator. */
 export const snapshotAction: Action = {
@@ -30,9 +30,10 @@ export interface SnapshotResult extends ActionResult {
   readonly snapshot: KeptSnapshot
 }
 
-export async function planSnapshot(options: SnapshotOptions, ctx: Context, ends: Ends = realEnds): Promise<PlanResult> {
-  return await planAction(snapshotAction, await requestOf(options, ends, ctx), ends, ctx)
-}
+const ways = waysOf(snapshotAction, requestOf)
+export const planSnapshot = ways.plan
+/** Takes back a snapshot that was cut off. @throws as `undoAction` does. */
+export const undoSnapshot = ways.undo
 
 export async function saveSnapshot(
   options: SnapshotOptions,
@@ -42,11 +43,6 @@ export async function saveSnapshot(
   const result = await performAction(snapshotAction, await requestOf(options, ends, ctx), ends, ctx)
   const kept = await listKeptSnapshots(join(options.stateHome ?? stateHome(), result.cluster))
   return { ...result, snapshot: kept.find(({ id }) => id === result.op)! }
-}
-
-/** Takes back a snapshot that was cut off. @throws as `undoAction` does. */
-export async function undoSnapshot(options: SnapshotOptions, ctx: Context, ends: Ends = realEnds): Promise<UndoResult> {
-  return await undoAction(snapshotAction, await requestOf(options, ends, ctx), ends, ctx)
 }
 
 async function requestOf({ choice, ...reach }: SnapshotOptions, ends: Ends, ctx: Context): Promise<ActionRequest> {

@@ -1,5 +1,5 @@
 import type { Context } from '../../core/context.ts'
-import { type ActionResult, performAction, planAction, type PlanResult } from '../act.ts'
+import type { ActionResult } from '../act.ts'
 import type { Action } from '../action.ts'
 import { type ClusterChoice, findCluster } from '../discover.ts'
 import { type Ends, realEnds } from '../ends.ts'
@@ -17,8 +17,8 @@ import { snapshot } from '../phases/snapshot.ts'
 import { upgradeAgents, upgradeServers } from '../phases/upgrade-nodes.ts'
 import { judgeMachines } from '../preflight.ts'
 import type { ActionRequest } from '../request.ts'
-import { undoAction, type UndoResult } from '../undo.ts'
 import { withWayBack } from '../way-back.ts'
+import { waysOf } from '../ways.ts'
 
 /** Every node runs the new image: servers one by one, then agents. Whatever can be done before anything is live is done before. */
 export const upgradeAction: Action = {
@@ -34,26 +34,21 @@ export interface UpgradeRequest extends Omit<RunOptions, 'hosts' | 'cluster' | '
   readonly registry?: RegistryChoice
 }
 
-export async function planUpgrade(options: UpgradeRequest, ctx: Context, ends: Ends = realEnds): Promise<PlanResult> {
-  return await planAction(upgradeAction, await requestOf(options, ends, ctx), ends, ctx)
-}
+const ways = waysOf(upgradeAction, requestOf)
+export const planUpgrade = ways.plan
+/** Takes an unfinished upgrade back. @throws as `undoAction` does. */
+export const undoUpgrade = ways.undo
 
 export async function upgradeCluster(
   options: UpgradeRequest,
   ctx: Context,
   ends: Ends = realEnds,
 ): Promise<ActionResult> {
-  const request = await requestOf(options, ends, ctx)
   try {
-    return await performAction(upgradeAction, request, ends, ctx)
+    return await ways.perform(options, ctx, ends)
   } catch (error) {
     throw await withWayBack(error, ends.now())
   }
-}
-
-/** Takes an unfinished upgrade back. @throws as `undoAction` does. */
-export async function undoUpgrade(options: UpgradeRequest, ctx: Context, ends: Ends = realEnds): Promise<UndoResult> {
-  return await undoAction(upgradeAction, await requestOf(options, ends, ctx), ends, ctx)
 }
 
 async function requestOf(
