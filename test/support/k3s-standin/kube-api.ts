@@ -137,9 +137,10 @@ export class KubeApi {
   }
 
   private async remove(target: Target & { readonly name: string }): Promise<KubeObject> {
-    const object = await this.store.delete(keyOf(target))
+    const object = await this.store.get(keyOf(target))
     if (object === undefined) throw notFound(qualified(target.resource), target.name)
     if (target.resource.name === 'nodes') await this.forgetNode(target.name)
+    await this.store.delete(keyOf(target))
     return object
   }
 

@@ -7,7 +7,7 @@ import { RemoteStore } from './remote-store.ts'
 import { requireToken } from './identity.ts'
 import { log } from './log.ts'
 import { issueFrom } from './pki.ts'
-import type { KubeObject, PutOptions } from './store.ts'
+import type { KubeObject, PutOptions, Store } from './store.ts'
 
 /** What a joining server is given. */
 export interface Bootstrap {
@@ -126,6 +126,14 @@ export type StoreCall =
       readonly member: string
     }
 
+/** A node is gone once its member has left, and another one leads where it was the leader: nobody sees the one without the other. */
+async function removeAt(store: Store, key: string, etcd: Etcd): Promise<KubeObject | undefined> {
+  const removed = await store.delete(key)
+  const nodes = 'registry//nodes/'
+  if (key.startsWith(nodes)) etcd.dropDeleted((await store.list(nodes)).map(({ metadata }) => metadata.name))
+  return removed
+}
+
 async function onStore(etcd: Etcd, call: StoreCall): Promise<object> {
   const handOver = await etcd.handOver()
   if (handOver !== undefined)
@@ -135,7 +143,7 @@ async function onStore(etcd: Etcd, call: StoreCall): Promise<object> {
     case 'get':
       return { value: await store.get(call.key) }
     case 'delete':
-      return { value: await store.delete(call.key) }
+      return { value: await removeAt(store, call.key, etcd) }
     case 'list':
       return { value: await store.list(call.prefix) }
     case 'dump':
