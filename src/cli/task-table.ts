@@ -102,10 +102,11 @@ export class TaskTable {
     return task
   }
 
-  /** `12.0 MiB of 40.0 MiB, 8.1 MiB/s, 3 s left` */
+  /** `12.0 MiB of 40.0 MiB, 8.1 MiB/s, 3 s left`; `12 s` of what counts nothing. */
   describe(task: RunningTask): string {
     const now = this.#now()
     const { done, total, unit } = task
+    if (done === 0 && total === undefined) return formatDuration((now - task.started) / 1000)
     const count = (value: number): string => (unit === 'bytes' ? formatBytes(value) : String(value))
     const parts = [total === undefined ? count(done) : `${count(done)} of ${count(total)}`]
     const rate = recentRate(task, now)

@@ -19,6 +19,11 @@ export function hexOf(digest: Digest): string {
   return digest.slice('sha256:'.length)
 }
 
+/** A text for people: of whole digests in it they see the first 12 hex digits. */
+export function shortenDigests(text: string): string {
+  return text.replaceAll(/\b([0-9a-f]{12})[0-9a-f]{52}\b/g, '$1…')
+}
+
 /** The form for people: the first 12 hex digits, as docker shows them. */
 export function shortDigest(digest: Digest): string {
   return hexOf(digest).slice(0, 12)

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import type { Context, Task } from '../core/context.ts'
+import { shortenDigests } from '../core/digest.ts'
 import { CloudimgError, type ErrorCode, isCloudimgError } from '../core/error.ts'
 import type { Host } from '../host/host.ts'
 import type { Clock } from './waiting.ts'
@@ -153,7 +154,7 @@ async function follow(
       const end = state === 'ended' ? rest.indexOf('\n') : -1
       const log = state === 'ended' ? rest.slice(end + 1) : rest
       if (log !== '' && task !== undefined)
-        ctx.events({ kind: 'task.output', id: task.id, stream: 'stderr', text: log })
+        ctx.events({ kind: 'task.output', id: task.id, stream: 'stderr', text: told(log, host) })
       if (state === 'ended') return rest.slice(0, end)
       seen = size
     } catch (error) {
@@ -169,4 +170,9 @@ function splitFirstLine(stdout: string): { readonly state: string; readonly size
   const end = stdout.indexOf('\n')
   const [state = '', size = '0'] = stdout.slice(0, end).split(' ')
   return { state, size: Number(size), rest: stdout.slice(end + 1) }
+}
+
+/** Hosts speak at once: each line says whose it is. */
+function told(log: string, { name }: Pick<Host, 'name'>): string {
+  return shortenDigests(log.replaceAll(/^(?:cloudimg-node: )?(?=.)/gm, `${name}: `))
 }

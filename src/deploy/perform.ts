@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { type Context, type Task, withTask } from '../core/context.ts'
-import { hexOf } from '../core/digest.ts'
+import { hexOf, shortenDigests } from '../core/digest.ts'
 import type { Host } from '../host/host.ts'
 import type { Op } from '../runtime/step.ts'
 import { callInstaller, type Lease } from './installer.ts'
@@ -101,7 +101,7 @@ async function upload(
   tools: Tools,
   ctx: Context,
 ): Promise<'sent' | 'unchanged'> {
-  return await withTask(ctx, `sending ${op.path} to ${host.name}`, async task => {
+  return await withTask(ctx, `sending ${shortenDigests(op.path)} to ${host.name}`, async task => {
     const file = {
       to: op.path,
       mode: op.mode,

@@ -46,7 +46,7 @@ describe('callInstaller', () => {
       { on: wait(4), answer: { stdout: `ended 8\n${result({})}\ntwo\n` } },
     ])
     expect(outcome).toMatchObject({ ok: true, changed: true, version: 'v1' })
-    expect(log).toBe('one\ntwo\n')
+    expect(log).toBe('h: one\nh: two\n')
   })
 
   it.each([
