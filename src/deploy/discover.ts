@@ -163,13 +163,27 @@ export function addressOf(text: string): HostAddress {
   return text === '' ? thisMachine : parseHostAddress(text)
 }
 
-/** The member that the user means: by node name, or as its machine is reached. Undefined where there is none. */
-export function findNode(cluster: FoundCluster, text: string): FoundNode | undefined {
+/** The node that the user means: by name, or as its machine is reached. Undefined where there is none. */
+export function findNode<N extends Pick<FoundNode, 'name' | 'address'>>(
+  nodes: readonly N[],
+  text: string,
+): N | undefined {
   const asked = parseHostAddress(text)
   return (
-    cluster.nodes.find(node => node.name === asked.name.toLowerCase()) ??
-    cluster.nodes.find(node => node.address.name === asked.name || formatHostAddress(node.address) === text) ??
-    cluster.nodes.find(node => node.address.host === asked.host && asked.port === undefined)
+    nodes.find(node => node.name === asked.name.toLowerCase()) ??
+    nodes.find(node => node.address.name === asked.name || formatHostAddress(node.address) === text) ??
+    nodes.find(node => node.address.host === asked.host && asked.port === undefined)
+  )
+}
+
+/** As `findNode`. @throws USAGE where there is none. */
+export function oneOf<N extends Pick<FoundNode, 'name' | 'address'>>(nodes: readonly N[], text: string): N {
+  const found = findNode(nodes, text)
+  if (found !== undefined) return found
+  throw new CloudimgError(
+    'USAGE',
+    `reading host "${text}": the cluster has ${nodes.map(({ name }) => name).join(', ')}`,
+    { hint: 'name a node of the cluster' },
   )
 }
 

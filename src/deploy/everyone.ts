@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import type { Context } from '../core/context.ts'
-import { CloudimgError, isCloudimgError } from '../core/error.ts'
+import { type CloudimgError, isCloudimgError } from '../core/error.ts'
 import { type HostAddress, parseHostAddress } from '../host/address.ts'
 import { gatherFacts } from '../host/facts.ts'
 import type { Role } from '../runtime/runtime.ts'
 import { readNodeRecord } from './cluster-id.ts'
 import { chooseCluster, type ClusterRecord, readClusterRecord, type RecordedHost } from './cluster-record.ts'
-import { addressOf, type ClusterChoice, findCluster, type FoundCluster } from './discover.ts'
+import { addressOf, type ClusterChoice, findCluster, type FoundCluster, oneOf } from './discover.ts'
 import type { Ends } from './ends.ts'
 import { type ReachOptions, stateHome } from './options.ts'
 
@@ -82,22 +82,6 @@ export async function recordFrom(
   } finally {
     await host.close()
   }
-}
-
-/** The node that the user means: by name, or as its machine is reached. @throws USAGE */
-export function oneOf(nodes: readonly EveryNode[], text: string): EveryNode {
-  const asked = parseHostAddress(text)
-  const found =
-    nodes.find(node => node.name === asked.name.toLowerCase()) ??
-    nodes.find(node => node.address.name === asked.name || node.address.host === asked.host)
-  if (found !== undefined) return found
-  throw new CloudimgError(
-    'USAGE',
-    `reading host "${text}": the cluster has ${nodes.map(({ name }) => name).join(', ')}`,
-    {
-      hint: 'name a node of the cluster',
-    },
-  )
 }
 
 /** Those that are worked with, and the names of the servers among those that nobody reaches. @throws USAGE */

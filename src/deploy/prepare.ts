@@ -105,15 +105,14 @@ async function prepare(
   const { collected = [] } = situation.rootfs[0].platform.metadata
   const nodes = withoutPulled(everyone, cluster, collected)
   const secrets = { ...request.given, ...givenSecrets(request.cluster) }
-  const given = environmentHoles(request.env ?? noEnvironment)
-  const holes = new Holes(runtime.holes(first, cluster, secrets), hosts, given)
+  const { image, fixes = [], wishes = {}, env = noEnvironment } = request
+  const holes = new Holes(runtime.holes(first, cluster, secrets), hosts, environmentHoles(env))
   const end = registryEnd(cluster, situation.rootfs, holes, entry => ends.openRepository(entry))
   const asked = nodes.map(node => hosts.get(node.host)!)
   const registry =
     end === undefined || cluster.registry.mode !== 'url' || request.image === undefined
       ? undefined
       : await askRegistry(end, cluster.registry.url, asked, concurrency, ctx)
-  const { image, fixes = [], wishes = {}, env = noEnvironment } = request
   const plan = makePlan(action, {
     image: image && { reference: image.reference, digest: image.digest },
     cluster,

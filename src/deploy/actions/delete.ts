@@ -6,6 +6,7 @@ import {
   type ClusterChoice,
   findCluster,
   findNode,
+  oneOf,
   type FoundCluster,
   type FoundNode,
 } from '../discover.ts'
@@ -46,8 +47,8 @@ async function requestOf(options: DeleteOptions, ends: Ends, ctx: Context): Prom
   const { choice, hosts, forceUnreachable = [], ...reach } = options
   if (hosts.length === 0) throw new CloudimgError('USAGE', 'deleting nodes: no host is named', { hint: 'name one' })
   const cluster = await findCluster(choice, reach, ends, ctx)
-  const unreachable = new Set(forceUnreachable.map(text => known(cluster, text).name))
-  const leaving = hosts.map(text => ({ text, node: findNode(cluster, text) }))
+  const unreachable = new Set(forceUnreachable.map(text => oneOf(cluster.nodes, text).name))
+  const leaving = hosts.map(text => ({ text, node: findNode(cluster.nodes, text) }))
   const names = new Set(leaving.map(({ node }) => node?.name))
   const staying = cluster.nodes.filter(node => !names.has(node.name) && !unreachable.has(node.name))
   if (!staying.some(node => node.role === 'server'))
@@ -70,16 +71,4 @@ function leaver(
 ): readonly InventoryEntry[] {
   if (node === undefined) return [{ address: addressOnceKnown(cluster, text), role: 'agent', leaves: true }]
   return unreachable.has(node.name) ? [] : [{ address: node.address, role: node.role, leaves: true }]
-}
-
-function known(cluster: FoundCluster, text: string): FoundNode {
-  const node = findNode(cluster, text)
-  if (node !== undefined) return node
-  throw new CloudimgError(
-    'USAGE',
-    `reading host "${text}": the cluster has ${cluster.nodes.map(({ name }) => name).join(', ')}`,
-    {
-      hint: 'name a node of the cluster',
-    },
-  )
 }

@@ -30,7 +30,7 @@ export async function execOnHosts(
     hosts.flatMap((text): readonly FoundNode[] => {
       if (text === 'all') return cluster.nodes
       if (text === 'servers' || text === 'agents') return cluster.nodes.filter(node => `${node.role}s` === text)
-      const node = findNode(cluster, text)
+      const node = findNode(cluster.nodes, text)
       if (node !== undefined) return [node]
       const has = cluster.nodes.map(({ name }) => name).join(', ')
       throw new CloudimgError('USAGE', `reading host "${text}": the cluster has ${has}`, {

@@ -2,28 +2,20 @@ import { join } from 'node:path'
 import type { Context } from '../../core/context.ts'
 import { CloudimgError } from '../../core/error.ts'
 import type { Action } from '../action.ts'
+import { oneOf } from '../discover.ts'
 import type { Ends } from '../ends.ts'
-import { type Everyone, findEveryone, oneOf, recordFrom, withoutUnreachable } from '../everyone.ts'
+import { type Everyone, findEveryone, recordFrom, withoutUnreachable } from '../everyone.ts'
 import { newestUnfinished } from '../journal.ts'
 import { isRecovering, judgeLostQuorum } from '../judges/datastore.ts'
 import { type ReachOptions, stateHome } from '../options.ts'
-import {
-  conclude,
-  forgetLost,
-  haltNodes,
-  rejoinAgents,
-  rejoinServers,
-  restoreDatastore,
-  reviveServer,
-  tidyHosts,
-} from '../phases/restore.ts'
+import { goOnWithOther } from '../phases/restore.ts'
 import type { ActionRequest } from '../request.ts'
 import { waysOf } from '../ways.ts'
 
 /** One server's data become the cluster's, where the majority is lost; whoever of the others is there joins it again. */
 export const recoverAction: Action = {
   name: 'recover',
-  phases: [haltNodes, restoreDatastore, reviveServer, forgetLost, rejoinServers, rejoinAgents, conclude, tidyHosts],
+  phases: goOnWithOther,
   judges: [judgeLostQuorum],
   leaves: 'cluster',
 }

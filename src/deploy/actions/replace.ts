@@ -48,7 +48,7 @@ async function requestOf(
 ): Promise<ActionRequest> {
   const cluster = await findCluster(choice, options, ends, ctx)
   const [server] = cluster.nodes
-  const old = findNode(cluster, host)
+  const old = findNode(cluster.nodes, host)
   // Forgotten already by a command that was cut off: the operator remembers what it was.
   const address = old?.address ?? addressOnceKnown(cluster, host)
   const before = old ?? cluster.recorded.find(entry => entry.host === host || entry.name === host)

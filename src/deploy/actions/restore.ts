@@ -8,34 +8,14 @@ import { findEveryone, withoutUnreachable } from '../everyone.ts'
 import { judgeOwnDatastore, judgeSnapshot } from '../judges/datastore.ts'
 import { type KeptSnapshot, listKeptSnapshots, openKeptSnapshot } from '../kept-snapshots.ts'
 import { type ReachOptions, stateHome } from '../options.ts'
-import {
-  bringSnapshot,
-  conclude,
-  forgetLost,
-  haltNodes,
-  rejoinAgents,
-  rejoinServers,
-  restoreDatastore,
-  reviveServer,
-  tidyHosts,
-} from '../phases/restore.ts'
+import { bringSnapshot, goOnWithOther } from '../phases/restore.ts'
 import type { ActionRequest } from '../request.ts'
 import { waysOf } from '../ways.ts'
 
 /** The cluster goes on with the state that it had when a snapshot was taken. */
 export const restoreAction: Action = {
   name: 'restore',
-  phases: [
-    bringSnapshot,
-    haltNodes,
-    restoreDatastore,
-    reviveServer,
-    forgetLost,
-    rejoinServers,
-    rejoinAgents,
-    conclude,
-    tidyHosts,
-  ],
+  phases: [bringSnapshot, ...goOnWithOther],
   judges: [judgeOwnDatastore, judgeSnapshot],
   leaves: 'cluster',
   choosesVersions: true,

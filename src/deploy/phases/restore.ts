@@ -25,7 +25,7 @@ export const bringSnapshot: Phase = {
 }
 
 /** Every server, and agents where they would hold on to what they have seen of the future. */
-export const haltNodes: Phase = {
+const haltNodes: Phase = {
   title: 'Halt',
   steps: deployment => halted(deployment).flatMap(node => deployment.runtime.halt(node)),
 }
@@ -35,7 +35,7 @@ function halted({ nodes, datastore }: Deployment): readonly SituatedNode[] {
 }
 
 /** One server's datastore becomes the cluster's. */
-export const restoreDatastore: Phase = {
+const restoreDatastore: Phase = {
   title: 'Restore',
   steps(deployment) {
     const { runtime, cluster } = deployment
@@ -43,7 +43,7 @@ export const restoreDatastore: Phase = {
   },
 }
 
-export const reviveServer: Phase = {
+const reviveServer: Phase = {
   title: 'Start the first server',
   steps(deployment) {
     const { runtime, cluster, nodes, datastore } = deployment
@@ -57,7 +57,7 @@ export const reviveServer: Phase = {
 }
 
 /** Servers that nobody can reach are forgotten: the cluster would wait for them. */
-export const forgetLost: Phase = {
+const forgetLost: Phase = {
   title: 'Forget',
   limit: () => 1,
   steps(deployment) {
@@ -67,13 +67,13 @@ export const forgetLost: Phase = {
 }
 
 /** One at a time, each a voter before the next one comes. */
-export const rejoinServers: Phase = {
+const rejoinServers: Phase = {
   title: 'Servers join again',
   limit: () => 1,
   steps: deployment => rejoin(deployment, 'server'),
 }
 
-export const rejoinAgents: Phase = {
+const rejoinAgents: Phase = {
   title: 'Agents follow',
   steps(deployment) {
     const { datastore, runtime, cluster } = deployment
@@ -89,12 +89,24 @@ function rejoin(deployment: Deployment, role: SituatedNode['role']): readonly De
   return others(deployment, role).flatMap(node => runtime.rejoin(node, cluster, target, restoration(deployment)))
 }
 
-export const conclude: Phase = {
+const conclude: Phase = {
   title: 'Conclude',
   steps: deployment => deployment.runtime.conclude(restorer(deployment)),
 }
 
-export const tidyHosts: Phase = {
+const tidyHosts: Phase = {
   title: 'Tidy',
   steps: deployment => halted(deployment).flatMap(node => deployment.runtime.tidy(node)),
 }
+
+/** How a cluster goes on with other data than its servers have. */
+export const goOnWithOther: readonly Phase[] = [
+  haltNodes,
+  restoreDatastore,
+  reviveServer,
+  forgetLost,
+  rejoinServers,
+  rejoinAgents,
+  conclude,
+  tidyHosts,
+]
